@@ -1,0 +1,45 @@
+# Every target does its own set-up on a machine that has Go, git, make and apt, and says so when it installs something.
+
+GO    ?= go
+BIN   := bin/obscura
+# Tests that need these tools are skipped by `go test ./...` where they are missing, and fail here.
+NEEDS := ffmpeg,aws
+
+.PHONY: help build demo test race lint generate check-generated bench fuzz clean tools
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+build: ## build bin/obscura
+	@$(GO) build -o $(BIN) ./cmd/obscura
+
+demo: build ## start a server and a camera, and show how to watch
+	@$(BIN) demo
+
+test: tools ## run every test, those with real clients too
+	OBSCURA_TEST_REQUIRE=$(NEEDS) $(GO) test -timeout 15m ./...
+
+race: ## run the tests under the race detector
+	$(GO) test -race -timeout 30m ./...
+
+lint: ## gofumpt, vet, staticcheck, and govulncheck where its database is reached
+	@fmt=$$($(GO) tool gofumpt -l . ); if [ -n "$$fmt" ]; then echo "not gofumpt'ed:"; echo "$$fmt"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	@sh scripts/govulncheck.sh
+
+generate: ## make the wire packages from the service models
+	$(GO) run ./internal/codegen
+
+check-generated: ## fail when generated files, go.mod or docs/compat are not current
+	$(GO) run ./internal/codegen -check
+	$(GO) mod tidy -diff
+
+bench: build ## measure, by the method in docs/benchmarks.md
+	$(GO) run ./bench
+
+tools:
+	@sh scripts/tools.sh $(NEEDS)
+
+clean: ## remove what was built
+	rm -rf bin
