@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package access answers one question for the whole server: may this caller do this to that resource?
+//
+// The gateway authenticates a request and puts a Call, which holds the Principal, into the context. Whether
+// the call is allowed can depend on what only the service knows (tags, a key policy, grants), so the service
+// resolves action, resource and condition keys and asks its Authorizer, once for each thing it is about to do
+// or to reveal. A service that calls another one on a caller's behalf makes a child call with Via and goes
+// through the same Authorizer.
+//
+// The invariant: nothing is answered that was not decided. Each decision is noted in the Call; the gateway
+// sends no answer of an operation whose Call holds none (see Call.Decided).
+//
+// This package does not read policies from anywhere (IdentitySource does) and does not evaluate them (package
+// policy does).
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/obscura-video/obscura/internal/policy"
+)
+
+// ErrNoCall says that a decision was asked for outside any call: a mistake of the server, answered with "no".
+var ErrNoCall = errors.New("access: no call in the context")
+
+// Request is one thing that a caller wants to do. It is read, never kept.
+type Request struct {
+	// Action is the IAM action, "kms:Decrypt".
+	Action string
+	// Resource is the ARN acted upon, or "*" where the action has none.
+	Resource string
+	// Context holds the condition keys that the service alone knows, names in lower case. The keys of the
+	// caller and of the request (aws:*) and kms:ViaService are added by the Authorizer.
+	Context map[string][]string
+	// Policy is the resource's own policy; nil when it has none.
+	Policy *policy.Document
+	// Mode says how Policy counts beside the caller's identity policies.
+	Mode policy.Mode
+	// ResourceAccount owns the resource; empty means this server's account.
+	ResourceAccount string
+	// GrantAllows says that a KMS grant allows the action. A deny still wins.
+	GrantAllows bool
+}
+
+// Authorizer decides. Implementations are safe for concurrent use and never cache a decision.
+type Authorizer interface {
+	// Authorize returns nil when the caller of ctx may do r. A *Denied carries AWS's message; any other
+	// error (policies could not be read, no call in ctx) means no as well.
+	Authorize(ctx context.Context, r Request) error
+}
+
+// IdentitySource knows what a principal's own policies say at this moment.
+type IdentitySource interface {
+	// PoliciesFor returns the identity policies of p (its groups' or role's too) and its permissions
+	// boundary, nil when it has none. A principal that no longer exists is an error.
+	PoliciesFor(ctx context.Context, p *Principal) (identity []*policy.Document, boundary *policy.Document, err error)
+}
+
+// Denied is a decision against the caller. Its text is the one AWS gives.
+type Denied struct {
+	// Message names caller, action, resource and the kind of policy that decided.
+	Message string
+	// Explicit says that a Deny statement matched, not merely that no Allow did.
+	Explicit bool
+}
+
+// Error returns AWS's message.
+func (d *Denied) Error() string { return d.Message }
+
+type authorizer struct {
+	identities      IdentitySource
+	account, region string
+}
+
+// New returns the server's Authorizer over the identity policies of ids.
+func New(ids IdentitySource, account, region string) Authorizer {
+	return &authorizer{identities: ids, account: account, region: region}
+}
+
+// Authorize implements Authorizer.
+func (a *authorizer) Authorize(ctx context.Context, r Request) error {
+	call, ok := FromContext(ctx)
+	if !ok {
+		return ErrNoCall
+	}
+	call.markDecided()
+	p := &call.Principal
+	identity, boundary, err := a.identities.PoliciesFor(ctx, p)
+	if err != nil {
+		return fmt.Errorf("access: policies of %s: %w", p.ARN, err)
+	}
+	owner := r.ResourceAccount
+	if owner == "" {
+		owner = a.account
+	}
+	set := policy.PolicySet{
+		Identity:        identity,
+		Boundary:        boundary,
+		Resource:        r.Policy,
+		ResourceAccount: owner,
+		Mode:            r.Mode,
+		GrantAllows:     r.GrantAllows,
+	}
+	if s := p.Session; s != nil && s.HasPolicies {
+		set.HasSession, set.Session = true, s.Policies
+	}
+	d := policy.Evaluate(policy.Request{
+		Action:    r.Action,
+		Resource:  r.Resource,
+		Principal: p.Principal,
+		Context:   &conditionContext{call: call, request: &r, account: a.account, region: a.region, owner: owner},
+	}, set)
+	if d.Allowed {
+		return nil
+	}
+	return &Denied{Message: d.Message(p.ARN, r.Action, r.Resource), Explicit: d.Reason == policy.ExplicitDeny}
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package access_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/obscura-video/obscura/internal/access"
+	"github.com/obscura-video/obscura/internal/policy"
+)
+
+const account = "000000000000"
+
+// fixed is an IdentitySource that gives everybody the same policies.
+type fixed struct {
+	identity []*policy.Document
+	boundary *policy.Document
+	err      error
+}
+
+func (f fixed) PoliciesFor(context.Context, *access.Principal) ([]*policy.Document, *policy.Document, error) {
+	return f.identity, f.boundary, f.err
+}
+
+func parse(t *testing.T, kind policy.Kind, doc string) *policy.Document {
+	t.Helper()
+	d, err := policy.Parse([]byte(doc), kind)
+	if err != nil {
+		t.Fatalf("%s: %v", doc, err)
+	}
+	return d
+}
+
+func allow(t *testing.T, condition string) fixed {
+	t.Helper()
+	return fixed{identity: []*policy.Document{parse(t, policy.Identity,
+		`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"kms:Decrypt","Resource":"*"`+condition+`}}`)}}
+}
+
+func user() access.Principal {
+	return access.Principal{
+		Principal:   policy.Principal{Kind: policy.User, ARN: "arn:aws:iam::" + account + ":user/ana", Account: account, UniqueID: "AIDAX"},
+		AccessKeyID: "AKIAX", UserName: "ana", Tags: map[string]string{"Ward": "7"},
+	}
+}
+
+func call(p access.Principal) (context.Context, *access.Call) {
+	c := &access.Call{
+		Principal: p, Service: "kms", Operation: "Decrypt", SourceIP: "192.0.2.7", SecureTransport: true,
+		UserAgent: "aws-cli", Time: time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC),
+	}
+	return access.NewContext(context.Background(), c), c
+}
+
+var decrypt = access.Request{Action: "kms:Decrypt", Resource: "arn:aws:kms:us-east-1:000000000000:key/1"}
+
+func TestNothingIsAllowedByDefault(t *testing.T) {
+	ctx, c := call(user())
+	err := access.New(fixed{}, account, "us-east-1").Authorize(ctx, decrypt)
+	d, ok := errors.AsType[*access.Denied](err)
+	if !ok || d.Explicit {
+		t.Fatalf("got %v", err)
+	}
+	want := "User: arn:aws:iam::000000000000:user/ana is not authorized to perform: kms:Decrypt on resource: " +
+		decrypt.Resource + " because no identity-based policy allows the kms:Decrypt action"
+	if d.Message != want {
+		t.Errorf("message\n%s\nwant\n%s", d.Message, want)
+	}
+	if !c.Decided() {
+		t.Error("the decision was not noted")
+	}
+}
+
+func TestAuthorizerFailsClosed(t *testing.T) {
+	a := access.New(fixed{err: errors.New("store is gone")}, account, "us-east-1")
+	ctx, _ := call(user())
+	if err := a.Authorize(ctx, decrypt); err == nil || strings.Contains(err.Error(), "not authorized") {
+		t.Errorf("unreadable policies: %v", err)
+	}
+	if err := a.Authorize(context.Background(), decrypt); !errors.Is(err, access.ErrNoCall) {
+		t.Errorf("no call: %v", err)
+	}
+}
+
+func TestConditionKeysOfTheCallCanDecide(t *testing.T) {
+	for name, tc := range map[string]struct {
+		condition string
+		allowed   bool
+	}{
+		"source address":        {`"IpAddress":{"aws:SourceIp":"192.0.2.0/24"}`, true},
+		"other address":         {`"IpAddress":{"aws:SourceIp":"198.51.100.0/24"}`, false},
+		"secure transport":      {`"Bool":{"aws:SecureTransport":"true"}`, true},
+		"time before":           {`"DateLessThan":{"aws:CurrentTime":"2026-11-23T08:00:01Z"}`, true},
+		"time after":            {`"DateGreaterThan":{"aws:CurrentTime":"2026-11-23T08:00:01Z"}`, false},
+		"user name":             {`"StringEquals":{"aws:username":"ana"}`, true},
+		"principal tag":         {`"StringEquals":{"aws:PrincipalTag/ward":"7"}`, true},
+		"other tag":             {`"StringEquals":{"aws:PrincipalTag/ward":"8"}`, false},
+		"principal ARN":         {`"ArnEquals":{"aws:PrincipalArn":"arn:aws:iam::000000000000:user/ana"}`, true},
+		"no MFA key":            {`"Bool":{"aws:MultiFactorAuthPresent":"true"}`, false},
+		"region":                {`"StringEquals":{"aws:RequestedRegion":"us-east-1"}`, true},
+		"not via a service":     {`"Null":{"kms:ViaService":"true"}`, true},
+		"service's own context": {`"StringEquals":{"kms:EncryptionContext:room":"dark"}`, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, _ := call(user())
+			r := decrypt
+			r.Context = map[string][]string{"kms:encryptioncontext:room": {"dark"}}
+			err := access.New(allow(t, `,"Condition":{`+tc.condition+`}`), account, "us-east-1").Authorize(ctx, r)
+			if (err == nil) != tc.allowed {
+				t.Errorf("allowed %v, want %v: %v", err == nil, tc.allowed, err)
+			}
+		})
+	}
+}
+
+func TestCallOnSomebodysBehalfSaysSo(t *testing.T) {
+	const video = "kinesisvideo.us-east-1.amazonaws.com"
+	a := access.New(allow(t, `,"Condition":{"StringEquals":{"kms:ViaService":"`+video+`"},"Bool":{"aws:ViaAWSService":"true"}}`), account, "us-east-1")
+	ctx, outer := call(user())
+	if err := a.Authorize(ctx, decrypt); err == nil {
+		t.Error("a direct call passed for one of a service")
+	}
+	child, c := access.Via(ctx, video, "kms", "Decrypt")
+	if err := a.Authorize(child, decrypt); err != nil {
+		t.Error(err)
+	}
+	if c.Principal.ARN != outer.Principal.ARN || c.Operation != "Decrypt" {
+		t.Errorf("child call %+v", c)
+	}
+	access.AddResource(child, decrypt.Resource, "AWS::KMS::Key")
+	if len(outer.Resources()) != 0 || len(c.Resources()) != 1 {
+		t.Error("annotations of the child reached the outer call")
+	}
+}
+
+func TestSessionPoliciesCut(t *testing.T) {
+	p := user()
+	p.Session = &access.Session{HasPolicies: true}
+	ctx, _ := call(p)
+	if err := access.New(allow(t, ""), account, "us-east-1").Authorize(ctx, decrypt); err == nil {
+		t.Error("a session whose policies allow nothing was allowed")
+	}
+}
+
+func TestExemptIsADecision(t *testing.T) {
+	ctx, c := call(user())
+	if c.Decided() {
+		t.Fatal("decided before anything was asked")
+	}
+	access.Exempt(ctx)
+	if !c.Decided() {
+		t.Error("not noted")
+	}
+}

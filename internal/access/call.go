@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package access
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/obscura-video/obscura/internal/policy"
+)
+
+// Principal is who asks. It is immutable once it is in a Call.
+type Principal struct {
+	policy.Principal
+	// AccessKeyID signed the request; empty for a call that no key signed.
+	AccessKeyID string
+	// UserName is the IAM user's name, or the session's name.
+	UserName string
+	// Tags are the principal's tags (aws:PrincipalTag/…): the user's, or the role's with the session's over them.
+	Tags map[string]string
+	// Session is nil for long-term credentials.
+	Session *Session
+}
+
+// Session is what temporary credentials add to a principal.
+type Session struct {
+	// RoleName and RoleID name the role that issued the session; empty for GetSessionToken.
+	RoleName, RoleID string
+	Created, Expires time.Time
+	// Policies are the session policies; HasPolicies says that some were passed, even if none parsed to a
+	// statement: then the session may do only what they allow.
+	Policies    []*policy.Document
+	HasPolicies bool
+	// TransitiveTags are the keys of the tags that a chained session inherits.
+	TransitiveTags []string
+	SourceIdentity string
+	MFA            bool
+}
+
+// Credential is what an access key ID stands for: the secret that verifies its signatures and who it is.
+type Credential struct {
+	// SecretAccessKey must never reach a log, an error or an audit event.
+	SecretAccessKey string
+	Principal       Principal
+}
+
+// Resource is something that a call touched, for its audit event.
+type Resource struct {
+	ARN string
+	// Type is CloudFormation's name, "AWS::KMS::Key".
+	Type string
+}
+
+// Call is one request to one operation, from the wire or made by a service on a caller's behalf.
+//
+// The exported fields are set before the Call enters a context and not changed after. The rest is safe for
+// concurrent use.
+type Call struct {
+	Principal Principal
+	// Service is the signing name, Operation the API operation: "kms", "CreateKey".
+	Service, Operation string
+	RequestID          string
+	SourceIP           string
+	UserAgent          string
+	SecureTransport    bool
+	// TLSVersion and CipherSuite are Go's names; Host is the host header the client sent.
+	TLSVersion, CipherSuite, Host string
+	Time                          time.Time
+	// Via holds the services between caller and this call, first to last, as service principals
+	// ("kinesisvideo.us-east-1.amazonaws.com"); empty for a call from the wire.
+	Via []string
+
+	mu        sync.Mutex
+	decided   bool
+	resources []Resource
+	data      map[string]any
+}
+
+type callKey struct{}
+
+// NewContext returns ctx with c in it.
+func NewContext(ctx context.Context, c *Call) context.Context {
+	return context.WithValue(ctx, callKey{}, c)
+}
+
+// FromContext returns the innermost call of ctx.
+func FromContext(ctx context.Context) (*Call, bool) {
+	c, ok := ctx.Value(callKey{}).(*Call)
+	return c, ok
+}
+
+// Via returns a context for a call that servicePrincipal makes of service's operation on the behalf of ctx's
+// caller, and that call. The child shares caller and request ID and has decisions and annotations of its own.
+// Without a call in ctx the child has the anonymous principal, which nothing allows.
+func Via(ctx context.Context, servicePrincipal, service, operation string) (context.Context, *Call) {
+	child := &Call{Service: service, Operation: operation, SecureTransport: true}
+	if c, ok := FromContext(ctx); ok {
+		child.Principal = c.Principal
+		child.RequestID = c.RequestID
+		child.SourceIP = c.SourceIP
+		child.UserAgent = c.UserAgent
+		child.SecureTransport = c.SecureTransport
+		child.Time = c.Time
+		child.Via = slices.Clone(c.Via)
+	}
+	child.Via = append(child.Via, servicePrincipal)
+	return NewContext(ctx, child), child
+}
+
+// Exempt notes that the operation needs no permission (sts:GetCallerIdentity). It counts as a decision.
+func Exempt(ctx context.Context) {
+	if c, ok := FromContext(ctx); ok {
+		c.markDecided()
+	}
+}
+
+// AddResource notes a resource that the call touched, for its audit event.
+func AddResource(ctx context.Context, arn, cfnType string) {
+	if c, ok := FromContext(ctx); ok {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		r := Resource{ARN: arn, Type: cfnType}
+		if !slices.Contains(c.resources, r) {
+			c.resources = append(c.resources, r)
+		}
+	}
+}
+
+// AddData notes additionalEventData for the call's audit event. No secret may be given.
+func AddData(ctx context.Context, key string, value any) {
+	if c, ok := FromContext(ctx); ok {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.data == nil {
+			c.data = map[string]any{}
+		}
+		c.data[key] = value
+	}
+}
+
+// Decided says whether any decision was made for the call. The gateway sends nothing of an operation for
+// which this is false.
+func (c *Call) Decided() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.decided
+}
+
+// Resources returns a copy of what AddResource noted.
+func (c *Call) Resources() []Resource {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.resources)
+}
+
+// Data returns a copy of what AddData noted, nil when nothing was.
+func (c *Call) Data() map[string]any {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.data == nil {
+		return nil
+	}
+	out := make(map[string]any, len(c.data))
+	for k, v := range c.data {
+		out[k] = v
+	}
+	return out
+}
+
+func (c *Call) markDecided() {
+	c.mu.Lock()
+	c.decided = true
+	c.mu.Unlock()
+}

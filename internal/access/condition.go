@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package access
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/obscura-video/obscura/internal/policy"
+)
+
+// conditionContext answers condition keys for one decision: what the service gave, then what the call tells.
+//
+// Source: IAM User Guide, "AWS global condition context keys".
+type conditionContext struct {
+	call                   *Call
+	request                *Request
+	account, region, owner string
+}
+
+// Get implements policy.Context. key is in lower case.
+func (c *conditionContext) Get(key string) ([]string, bool) {
+	if v, ok := c.request.Context[key]; ok {
+		return v, true
+	}
+	if tag, ok := strings.CutPrefix(key, "aws:principaltag/"); ok {
+		return c.principalTag(tag)
+	}
+	if s, ok := c.callKey(key); ok {
+		return []string{s}, true
+	}
+	if s, ok := c.principalKey(key); ok {
+		return []string{s}, true
+	}
+	if key == "aws:calledvia" && len(c.call.Via) > 0 {
+		return c.call.Via, true
+	}
+	return nil, false
+}
+
+// principalTag compares tag keys as condition keys are compared: case does not matter.
+func (c *conditionContext) principalTag(lower string) ([]string, bool) {
+	for k, v := range c.call.Principal.Tags {
+		if strings.ToLower(k) == lower {
+			return []string{v}, true
+		}
+	}
+	return nil, false
+}
+
+func (c *conditionContext) callKey(key string) (string, bool) {
+	call := c.call
+	switch key {
+	case "aws:currenttime":
+		return call.Time.UTC().Format(time.RFC3339), true
+	case "aws:epochtime":
+		return strconv.FormatInt(call.Time.Unix(), 10), true
+	case "aws:sourceip":
+		// A service that calls on somebody's behalf has no address of the caller's.
+		return call.SourceIP, call.SourceIP != "" && len(call.Via) == 0
+	case "aws:securetransport":
+		return strconv.FormatBool(call.SecureTransport), true
+	case "aws:useragent":
+		return call.UserAgent, call.UserAgent != ""
+	case "aws:requestedregion":
+		return c.region, true
+	case "aws:resourceaccount":
+		return c.owner, true
+	case "aws:viaawsservice":
+		return strconv.FormatBool(len(call.Via) > 0), true
+	case "aws:calledviafirst":
+		return first(call.Via)
+	case "aws:calledvialast":
+		return last(call.Via)
+	case "kms:viaservice":
+		if strings.HasPrefix(c.request.Action, "kms:") {
+			return last(call.Via)
+		}
+	case "kms:calleraccount":
+		if strings.HasPrefix(c.request.Action, "kms:") {
+			return call.Principal.Account, true
+		}
+	}
+	return "", false
+}
+
+func (c *conditionContext) principalKey(key string) (string, bool) {
+	p := &c.call.Principal
+	switch key {
+	case "aws:principalarn":
+		// For a session this is the role's ARN, not the session's.
+		if p.RoleARN != "" {
+			return p.RoleARN, true
+		}
+		return p.ARN, p.ARN != ""
+	case "aws:principalaccount":
+		return p.Account, p.Account != ""
+	case "aws:principaltype":
+		return principalType(p.Kind)
+	case "aws:principalisawsservice":
+		return strconv.FormatBool(p.Kind == policy.Service), true
+	case "aws:userid":
+		return p.UniqueID, p.UniqueID != ""
+	case "aws:username":
+		return p.UserName, p.Kind == policy.User
+	}
+	return c.sessionKey(key)
+}
+
+func (c *conditionContext) sessionKey(key string) (string, bool) {
+	s := c.call.Principal.Session
+	if s == nil {
+		return "", false
+	}
+	switch key {
+	case "aws:tokenissuetime":
+		return s.Created.UTC().Format(time.RFC3339), true
+	case "aws:multifactorauthpresent":
+		return strconv.FormatBool(s.MFA), true
+	case "aws:sourceidentity":
+		return s.SourceIdentity, s.SourceIdentity != ""
+	}
+	return "", false
+}
+
+func principalType(k policy.PrincipalKind) (string, bool) {
+	switch k {
+	case policy.Root:
+		return "Account", true
+	case policy.User:
+		return "User", true
+	case policy.AssumedRole:
+		return "AssumedRole", true
+	case policy.FederatedUser:
+		return "FederatedUser", true
+	case policy.Anonymous:
+		return "Anonymous", true
+	}
+	return "", false
+}
+
+func first(s []string) (string, bool) {
+	if len(s) == 0 {
+		return "", false
+	}
+	return s[0], true
+}
+
+func last(s []string) (string, bool) {
+	if len(s) == 0 {
+		return "", false
+	}
+	return s[len(s)-1], true
+}
