@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package audit writes down who did what: one CloudTrail record for each call, in a log that can only grow.
+//
+// NewEvent makes a record, Log stores it. Events are gathered into blocks, compressed, and chained by hash
+// from the first event to the newest (docs/formats/audit.md), so that Log.Verify finds the first one that was
+// altered, dropped or put in between. Beside the blocks lie index rows, by which Lookup answers without
+// reading what it does not return.
+//
+// The invariant: an event for which Record returned nil is in the log. One that changed something is durable
+// by then; a read-only one is within flushDelay. When the store fails, Record returns an error, and who
+// called it must fail the call that the event is about.
+//
+// The package does not decide what is secret (it is given parameters without secrets), delivers no log files
+// and deletes nothing: retention is yet to come.
+//
+// Keys in the store begin with "aud/"; see keys.go.
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/obscura-video/obscura/internal/meta"
+)
+
+var (
+	// ErrClosed says that the log was closed.
+	ErrClosed = errors.New("audit: closed")
+	// ErrUnavailable says that the store does not take events at present. The log tries again by itself.
+	ErrUnavailable = errors.New("audit: store unavailable")
+	// ErrForked says that somebody else has extended the chain: two processes share one log.
+	ErrForked = errors.New("audit: chain extended by another process")
+)
+
+// flushDelay is how long a read-only event may wait for its block to be written, and how long the log waits
+// before it tries a failed write again.
+const flushDelay = 100 * time.Millisecond
+
+// Config makes a Log.
+type Config struct {
+	// DB holds the log. The Log does not close it.
+	DB meta.DB
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// QueueLength is how many events may wait for the writer before Record blocks; 0 means 4096.
+	QueueLength int
+}
+
+// Log is the audit log. Its methods may be called concurrently. It owns one goroutine, which ends in Close.
+type Log struct {
+	db      meta.DB
+	now     func() time.Time
+	decoder *zstd.Decoder
+
+	mu     sync.RWMutex // held for reading while an event is put into the queue
+	closed bool
+	queue  chan *entry
+
+	closing chan struct{} // closed by Close
+	done    chan struct{} // closed when the writer has ended
+	lost    error         // what the writer could not write; read after done
+	health  atomic.Pointer[health]
+	head    atomic.Pointer[head]
+}
+
+// entry is one event on its way to the writer.
+type entry struct {
+	event   Event
+	durable chan error // nil when nobody waits
+	barrier bool       // no event: Flush waits here
+}
+
+// health is replaced when the store recovers from a failure.
+type health struct {
+	failed chan struct{} // closed when the store fails
+	err    error         // set before
+}
+
+// Open continues the log in c.DB, or begins one. It reads the newest block and fails if that does not fit the
+// head of the chain; what lies before is for Verify.
+func Open(ctx context.Context, c Config) (*Log, error) {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.QueueLength == 0 {
+		c.QueueLength = 4096
+	}
+	encoder, err := newEncoder()
+	if err != nil {
+		return nil, fmt.Errorf("audit: open: %w", err)
+	}
+	decoder, err := newDecoder()
+	if err != nil {
+		return nil, fmt.Errorf("audit: open: %w", err)
+	}
+	l := &Log{
+		db: c.DB, now: c.Now, decoder: decoder,
+		queue:   make(chan *entry, c.QueueLength),
+		closing: make(chan struct{}), done: make(chan struct{}),
+	}
+	l.health.Store(&health{failed: make(chan struct{})})
+	h, err := l.readHead(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("audit: open: %w", err)
+	}
+	l.head.Store(&h)
+	w := &writer{log: l, zstd: encoder}
+	go w.run()
+	return l, nil
+}
+
+// readHead returns the end of the chain after it has compared it with the newest block.
+func (l *Log) readHead(ctx context.Context) (h head, err error) {
+	err = l.db.View(ctx, func(r meta.Reader) error {
+		newest, err := newestBlock(r)
+		if err != nil {
+			return err
+		}
+		if h, err = loadHead(r); err != nil {
+			return err
+		}
+		if h.block != newest {
+			return &Fault{Block: min(h.block, newest) + 1, Event: h.event + 1, Reason: "head and newest block differ"}
+		}
+		if h.block == 0 {
+			return nil
+		}
+		b, err := l.readBlock(r, h.block)
+		if err != nil {
+			return err
+		}
+		if f := b.fault(); f != nil {
+			return f
+		}
+		if b.chain()[len(b.events)] != h.hash || b.first+uint64(len(b.events)) != h.event+1 {
+			return &Fault{Block: b.seq, Event: b.first, Reason: "newest block is not the one the head names"}
+		}
+		return nil
+	})
+	return h, err
+}
+
+func loadHead(r meta.Reader) (head, error) {
+	v, err := r.Get(rowKey(kindHead))
+	if errors.Is(err, meta.ErrNotFound) {
+		return head{}, nil
+	}
+	if err != nil {
+		return head{}, fmt.Errorf("head: %w", err)
+	}
+	h, ok := parseHead(v)
+	if !ok {
+		return head{}, &Fault{Reason: "malformed head"}
+	}
+	return h, nil
+}
+
+func newestBlock(r meta.Reader) (uint64, error) {
+	prefix := rowKey(kindBlock)
+	for kv, err := range r.ScanReverse(prefix, meta.PrefixEnd(prefix)) {
+		if err != nil {
+			return 0, fmt.Errorf("newest block: %w", err)
+		}
+		seq, _, ok := cutBlockKey(kv.Key)
+		if !ok {
+			return 0, &Fault{Reason: "malformed block key"}
+		}
+		return seq, nil
+	}
+	return 0, nil
+}
+
+// readBlock returns a block; its form is checked, its hashes are not.
+func (l *Log) readBlock(r meta.Reader, seq uint64) (*block, error) {
+	var parts [][]byte
+	for kv, err := range r.Scan(blockKey(seq, 0), blockKey(seq+1, 0)) {
+		if err != nil {
+			return nil, fmt.Errorf("block %d: %w", seq, err)
+		}
+		if parts = append(parts, kv.Value); len(parts) > maxParts {
+			break
+		}
+	}
+	if len(parts) == 0 {
+		return nil, &Fault{Block: seq, Reason: "block is missing"}
+	}
+	b, err := parseBlock(parts, l.decoder)
+	if err != nil {
+		return nil, &Fault{Block: seq, Reason: err.Error()}
+	}
+	if b.seq != seq {
+		return nil, &Fault{Block: seq, Event: b.first, Reason: "block lies under another's key"}
+	}
+	return b, nil
+}
+
+// Record adds e to the log and gives it its time and its ID. Events have the order in which they were taken
+// up. An event that is not read-only is durable when Record returns nil; a read-only one becomes so within
+// 100 ms, and Record waits only when the queue is full. The log takes over e's maps.
+//
+// The end of ctx does not withdraw an event: it only ends the wait for durability.
+//
+// Errors: ErrUnavailable with the store's error, ErrClosed, ctx's error. After any of them the caller must
+// fail the call; the event may be in the log all the same.
+func (l *Log) Record(ctx context.Context, e Event) error {
+	n := &entry{event: e}
+	if !e.ReadOnly {
+		n.durable = make(chan error, 1)
+	}
+	return l.enqueue(ctx, n)
+}
+
+// Flush waits until every event recorded before is durable. Errors: as Record.
+func (l *Log) Flush(ctx context.Context) error {
+	return l.enqueue(ctx, &entry{barrier: true, durable: make(chan error, 1)})
+}
+
+func (l *Log) enqueue(ctx context.Context, n *entry) error {
+	h := l.health.Load()
+	if err := l.put(n, h); err != nil || n.durable == nil {
+		return err
+	}
+	select {
+	case err := <-n.durable:
+		return err
+	case <-h.failed:
+		return h.err
+	case <-ctx.Done():
+		return fmt.Errorf("audit: record: %w", ctx.Err())
+	}
+}
+
+func (l *Log) put(n *entry, h *health) error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.closed {
+		return ErrClosed
+	}
+	select {
+	case <-h.failed:
+		return h.err
+	default:
+	}
+	select {
+	case l.queue <- n:
+		return nil
+	case <-h.failed:
+		return h.err
+	}
+}
+
+// Close writes what waits and ends the log's goroutine. After it Record returns ErrClosed. It returns an
+// error when events were lost because the store failed to the last; Close again returns the same.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	if !l.closed {
+		l.closed = true
+		close(l.closing)
+		close(l.queue)
+	}
+	l.mu.Unlock()
+	<-l.done
+	return l.lost
+}

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package audit
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/obscura-video/obscura/internal/meta"
+)
+
+// writer is the one goroutine that extends the chain. Whatever waits while it writes a block is in the next.
+type writer struct {
+	log     *Log
+	zstd    *zstd.Encoder
+	encoder encoder
+	carry   *entry // taken from the queue, but for the next block
+}
+
+// batch is a block that is being filled.
+type batch struct {
+	block
+	index   index
+	bytes   int
+	waiting []chan error
+	urgent  bool        // somebody waits: write as soon as the queue is empty
+	timer   *time.Timer // runs from the first event on; not the clock, which may be set back
+}
+
+func (w *writer) run() {
+	defer close(w.log.done)
+	for {
+		n, ok := w.take()
+		if !ok {
+			return
+		}
+		b := w.begin()
+		for fits := w.add(b, n); fits && !b.full(); fits = w.add(b, n) {
+			if n = w.more(b); n == nil {
+				break
+			}
+		}
+		if err := w.commit(b); err != nil {
+			w.abandon(b, err)
+			return
+		}
+	}
+}
+
+// take waits for the first event of a block.
+func (w *writer) take() (*entry, bool) {
+	if n := w.carry; n != nil {
+		w.carry = nil
+		return n, true
+	}
+	n, ok := <-w.log.queue
+	return n, ok
+}
+
+// more returns the next event of b, or nil when b is to be written.
+func (w *writer) more(b *batch) *entry {
+	select {
+	case n := <-w.log.queue:
+		return n
+	default:
+	}
+	if b.urgent || b.timer == nil {
+		return nil
+	}
+	select {
+	case n := <-w.log.queue:
+		return n
+	case <-b.timer.C:
+		return nil
+	}
+}
+
+func (w *writer) begin() *batch {
+	h := w.log.head.Load()
+	return &batch{
+		block: block{seq: h.block + 1, first: h.event + 1, prev: h.hash},
+		index: index{},
+	}
+}
+
+func (b *batch) full() bool {
+	return len(b.events) >= maxBlockEvents || b.bytes >= maxBlockBytes || len(b.index) >= maxBlockRows
+}
+
+// add puts n into b. When its time does not fit (the clock was set back, or the block has been open for too
+// long) it keeps n for the next block and returns false.
+func (w *writer) add(b *batch, n *entry) bool {
+	if n.barrier {
+		b.await(n)
+		return true
+	}
+	t := max(w.log.now().UnixMilli(), 0)
+	if len(b.events) > 0 && (t < b.lastT || t-b.firstT > maxBlockSpan.Milliseconds()) {
+		w.carry = n
+		return false
+	}
+	if len(b.events) == 0 {
+		b.firstT = t
+		b.timer = time.NewTimer(flushDelay)
+	}
+	b.lastT = t
+	e := &n.event
+	e.EventTime = time.Unix(t/1000, 0).UTC()
+	e.EventID = newID(t)
+	record := w.encoder.encode(e)
+	b.index.add(e, len(b.events))
+	b.events = append(b.events, record)
+	b.bytes += len(record)
+	b.await(n)
+	return true
+}
+
+func (b *batch) await(n *entry) {
+	if n.durable != nil {
+		b.waiting = append(b.waiting, n.durable)
+		b.urgent = true
+	}
+}
+
+func (b *batch) answer(err error) {
+	for _, c := range b.waiting {
+		c <- err
+	}
+	b.waiting = nil
+}
+
+// newID returns a UUID of version 7 (RFC 9562, 5.7) for a time in Unix milliseconds.
+func newID(t int64) string {
+	var u [16]byte
+	rand.Read(u[6:])
+	binary.BigEndian.PutUint16(u[:], uint16(t>>32))
+	binary.BigEndian.PutUint32(u[2:], uint32(t))
+	u[6] = 0x70 | u[6]&0x0f
+	u[8] = 0x80 | u[8]&0x3f
+	var s [36]byte
+	hex.Encode(s[0:], u[0:4])
+	hex.Encode(s[9:], u[4:6])
+	hex.Encode(s[14:], u[6:8])
+	hex.Encode(s[19:], u[8:10])
+	hex.Encode(s[24:], u[10:])
+	s[8], s[13], s[18], s[23] = '-', '-', '-', '-'
+	return string(s[:])
+}
+
+// commit writes b, again and again while the store fails. Meanwhile the log is unavailable: who waits is
+// told so, but no event that was taken up is dropped. It gives up when the log is closed.
+func (w *writer) commit(b *batch) error {
+	if len(b.events) == 0 {
+		b.answer(nil)
+		return nil
+	}
+	b.timer.Stop()
+	parts, hash := b.marshal(w.zstd)
+	next := head{block: b.seq, event: b.first + uint64(len(b.events)) - 1, hash: hash}
+	rows := b.index.rows(&b.block)
+	for i, p := range parts {
+		rows = append(rows, meta.KV{Key: blockKey(b.seq, i), Value: p})
+	}
+	err := w.write(next, rows)
+	for err != nil {
+		w.fail(b, err)
+		if !w.pause() {
+			return err
+		}
+		err = w.write(next, rows)
+	}
+	w.log.head.Store(&next)
+	w.recover()
+	b.answer(nil)
+	return nil
+}
+
+// write commits rows and the head in one transaction, if the head is still the one we know. Repeating it
+// after an unknown outcome is harmless.
+func (w *writer) write(next head, rows []meta.KV) error {
+	key, before, after := rowKey(kindHead), w.log.head.Load(), next.marshal()
+	return w.log.db.Update(context.Background(), func(tx meta.Tx) error {
+		now, err := tx.Get(key)
+		switch {
+		case errors.Is(err, meta.ErrNotFound):
+			if before.block != 0 {
+				return ErrForked
+			}
+		case err != nil:
+			return err
+		case bytes.Equal(now, after):
+			return nil // the last attempt did it
+		case before.block == 0 || !bytes.Equal(now, before.marshal()):
+			return ErrForked
+		}
+		for _, kv := range rows {
+			tx.Put(kv.Key, kv.Value)
+		}
+		tx.Put(key, after)
+		return nil
+	})
+}
+
+// fail makes the log unavailable and tells those who wait for b.
+func (w *writer) fail(b *batch, cause error) {
+	err := fmt.Errorf("%w: %w", ErrUnavailable, cause)
+	if h := w.log.health.Load(); h.err == nil {
+		h.err = err
+		close(h.failed)
+	}
+	b.answer(err)
+}
+
+// recover makes the log available again after a write has succeeded.
+func (w *writer) recover() {
+	if w.log.health.Load().err != nil {
+		w.log.health.Store(&health{failed: make(chan struct{})})
+	}
+}
+
+// pause waits before the next attempt; false means that the log is being closed.
+func (w *writer) pause() bool {
+	t := time.NewTimer(flushDelay)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-w.log.closing:
+		return false
+	}
+}
+
+// abandon ends the log with events that could not be written.
+func (w *writer) abandon(b *batch, cause error) {
+	n := len(b.events)
+	if w.carry != nil {
+		n++
+	}
+	for e := range w.log.queue { // closed: this takes what is left
+		if !e.barrier {
+			n++
+		}
+		if e.durable != nil {
+			e.durable <- cause
+		}
+	}
+	w.log.lost = fmt.Errorf("audit: close: %d events lost: %w", n, cause)
+}
