@@ -67,6 +67,8 @@ type ref struct {
 	Shape        string
 	Location     string
 	LocationName string
+	// ResultWrapper is the element around an output of the query protocol.
+	ResultWrapper string
 	// Secret is the patch's own: the member stays out of audit events.
 	Secret bool
 }

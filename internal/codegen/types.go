@@ -16,8 +16,9 @@ const protocolPath = "github.com/obscura-video/obscura/internal/awsapi/protocol"
 
 // file collects the text of one generated file.
 type file struct {
-	m   *model
-	svc service
+	m     *model
+	patch *patch
+	svc   service
 	bytes.Buffer
 }
 
@@ -30,7 +31,7 @@ func (f *file) finish(doc string) ([]byte, error) {
 	out.WriteString(doc)
 	fmt.Fprintf(&out, "package %s\n\n", f.svc.pkg)
 	var std []string
-	for _, path := range []string{"context", "net/http", "regexp", "time"} {
+	for _, path := range []string{"context", "io", "net/http", "regexp", "time"} {
 		if bytes.Contains(f.Bytes(), []byte(path[strings.LastIndexByte(path, '/')+1:]+".")) {
 			std = append(std, path)
 		}
@@ -72,8 +73,13 @@ func generate(dir string, svc service) (map[string][]byte, error) {
 		{"enums_gen.go", "", (*file).enums},
 		{"errors_gen.go", "", (*file).errors},
 		{"server_gen.go", packageDoc(m, svc), (*file).server},
+		{"service_gen.go", "", (*file).dispatch},
+		{"json_gen.go", "", (*file).json},
+		{"query_gen.go", "", (*file).query},
+		{"validate_gen.go", "", (*file).validate},
+		{"client_gen.go", "", (*file).client},
 	} {
-		f := &file{m: m, svc: svc}
+		f := &file{m: m, patch: p, svc: svc}
 		if err := e.emit(f); err != nil {
 			return nil, fmt.Errorf("%s: %w", e.name, err)
 		}

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kinesisvideomedia
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/obscura-video/obscura/internal/awsapi/protocol"
+)
+
+// PutMediaPath is the path of PutMedia below a data endpoint.
+const PutMediaPath = "/putMedia"
+
+// The headers of PutMedia. The last is sent by the C SDK and in no document.
+const (
+	headerStreamName   = "X-Amzn-Stream-Name"
+	headerStreamARN    = "X-Amzn-Stream-Arn"
+	headerTimecodeType = "X-Amzn-Fragment-Timecode-Type"
+	headerStart        = "X-Amzn-Producer-Start-Timestamp"
+	headerAckRequired  = "X-Amzn-Fragment-Acknowledgment-Required"
+)
+
+// SetHeader puts the input's members into the headers of a request.
+func (in *PutMediaInput) SetHeader(h http.Header) {
+	protocol.SetHeader(h, headerStreamName, in.StreamName)
+	protocol.SetHeader(h, headerStreamARN, in.StreamARN)
+	h.Set(headerTimecodeType, in.TimecodeType)
+	start := "0"
+	if in.ProducerStartTimestamp != nil {
+		start = string(protocol.AppendTime(nil, *in.ProducerStartTimestamp))
+	}
+	h.Set(headerStart, start)
+	required := "0"
+	if in.AckRequired {
+		required = "1"
+	}
+	h.Set(headerAckRequired, required)
+}
+
+// Validate checks the headers as the service does. That exactly one of name
+// and ARN is given is checked where the request is decoded.
+func (in *PutMediaInput) Validate(c *protocol.Check) {
+	c.Text("streamName", in.StreamName, &ruleStreamName)
+	c.Text("streamARN", in.StreamARN, &ruleResourceARN)
+	c.Text("fragmentTimecodeType", &in.TimecodeType, &timecodeTypes)
+}
+
+var timecodeTypes = protocol.Text{Enum: []string{FragmentTimecodeTypeAbsolute, FragmentTimecodeTypeRelative}}
+
+// putMediaOperation is the row of PutMedia in the dispatch table.
+func putMediaOperation(s MediaServer) *protocol.Operation {
+	op := &protocol.Operation{Name: "PutMedia", Method: http.MethodPost, Path: PutMediaPath, StreamsIn: true, StreamsOut: true}
+	op.Decode = func(r *protocol.Request) (any, error) { return decodePutMedia(op.Service, r) }
+	op.Call = func(ctx context.Context, in any) (any, error) {
+		put, ok := in.(*PutMediaInput)
+		if !ok {
+			return nil, fmt.Errorf("PutMedia: input is %T", in)
+		}
+		err := s.PutMedia(ctx, put)
+		if acks, ok := put.Acks.(*ackWriter); ok && err != nil && acks.begun() {
+			return nil, &protocol.BegunError{Err: err}
+		}
+		return put, err
+	}
+	op.Encode = func(_ http.ResponseWriter, _ string, out any) error {
+		put, ok := out.(*PutMediaInput)
+		if !ok || put == nil {
+			return fmt.Errorf("PutMedia: output is %T", out)
+		}
+		return put.Acks.Start() // the server ends the body when the handler returns
+	}
+	return op
+}
+
+func decodePutMedia(s *protocol.Service, r *protocol.Request) (*PutMediaInput, error) {
+	h := r.HTTP.Header
+	in := &PutMediaInput{
+		StreamName:   protocol.Header(h, headerStreamName),
+		StreamARN:    protocol.Header(h, headerStreamARN),
+		TimecodeType: h.Get(headerTimecodeType),
+		AckRequired:  !isFalse(h.Get(headerAckRequired)),
+		Body:         r.HTTP.Body,
+	}
+	var c protocol.Check
+	in.Validate(&c)
+	if text := c.Err(); text != "" {
+		return nil, &InvalidArgumentException{Message: text}
+	}
+	if (in.StreamName == nil) == (in.StreamARN == nil) {
+		return nil, &InvalidArgumentException{Message: "Either StreamName or StreamARN should be provided."}
+	}
+	if text := h.Get(headerStart); text != "" {
+		t, err := protocol.ParseEpoch(text)
+		if err != nil {
+			return nil, &InvalidArgumentException{Message: "The producer start timestamp is not a number of seconds."}
+		}
+		in.ProducerStartTimestamp = &t
+	}
+	in.Acks = newAckWriter(s, r, in.AckRequired)
+	return in, nil
+}
+
+func isFalse(s string) bool { return s == "0" || strings.EqualFold(s, "false") }
+
+// ackWriter sends acks over the response while the request is read. It begins the
+// response itself, in the order that producers built on curl need: 100 Continue,
+// then 200, then acks.
+type ackWriter struct {
+	required bool
+	expects  bool
+
+	mu      sync.Mutex // guards what follows, and the response
+	w       http.ResponseWriter
+	rc      *http.ResponseController
+	service *protocol.Service
+	id      string
+	started bool
+	err     error
+	buf     []byte
+}
+
+func newAckWriter(s *protocol.Service, r *protocol.Request, required bool) *ackWriter {
+	return &ackWriter{
+		required: required,
+		expects:  strings.EqualFold(r.HTTP.Header.Get("Expect"), "100-continue"),
+		w:        r.Writer,
+		rc:       http.NewResponseController(r.Writer),
+		service:  s,
+		id:       r.RequestID,
+	}
+}
+
+func (a *ackWriter) begun() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.started
+}
+
+// Start sends the status.
+func (a *ackWriter) Start() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.start()
+}
+
+func (a *ackWriter) start() error {
+	if a.started {
+		return a.err
+	}
+	a.started = true
+	if a.expects {
+		a.w.WriteHeader(http.StatusContinue)
+	}
+	h := a.w.Header()
+	h.Set("Content-Type", "application/json")
+	a.service.SetRequestID(h, a.id)
+	a.w.WriteHeader(http.StatusOK)
+	a.err = a.rc.Flush()
+	return a.err
+}
+
+// WriteAck sends one ack: one write, one flush, hence one chunk, since the C
+// parser refuses a piece above 1024 bytes.
+func (a *ackWriter) WriteAck(ack Ack) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err := a.start(); err != nil || !a.required {
+		return err
+	}
+	a.buf = append(ack.AppendJSON(a.buf[:0]), '\n')
+	if _, a.err = a.w.Write(a.buf); a.err == nil {
+		a.err = a.rc.Flush()
+	}
+	return a.err
+}
+
+// AppendJSON adds the ack as a flat object without nulls: the C parser skips nested
+// objects and knows neither null nor booleans.
+func (a Ack) AppendJSON(b []byte) []byte {
+	b = protocol.AppendString(append(b, `{"EventType":`...), a.EventType)
+	if a.FragmentTimecode != nil {
+		b = strconv.AppendUint(append(b, `,"FragmentTimecode":`...), *a.FragmentTimecode, 10)
+	}
+	if a.FragmentNumber != "" {
+		b = protocol.AppendString(append(b, `,"FragmentNumber":`...), a.FragmentNumber)
+	}
+	if a.ErrorCode != "" {
+		b = protocol.AppendString(append(b, `,"ErrorCode":`...), a.ErrorCode)
+	}
+	if a.EventType == AckError {
+		b = strconv.AppendInt(append(b, `,"ErrorId":`...), int64(a.ErrorId), 10)
+	}
+	return append(b, '}')
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package protocol
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// Protocol is how a service puts calls into HTTP.
+type Protocol string
+
+// The protocols.
+const (
+	JSON11   Protocol = "json"      // AWS JSON 1.1: POST / and X-Amz-Target
+	RestJSON Protocol = "rest-json" // method and path
+	Query    Protocol = "query"     // a form in, XML out
+)
+
+// DefaultMaxBody bounds a request body, in bytes, where a service says nothing.
+const DefaultMaxBody = 1 << 20
+
+// Service is one AWS API: what its generated New returns. It is immutable after
+// that and may be used concurrently.
+type Service struct {
+	Name         string // package name, and that of docs/compat/<Name>.md
+	SigningName  string // service part of the SigV4 credential scope
+	APIVersion   string
+	Protocol     Protocol
+	TargetPrefix string // JSON 1.1: X-Amz-Target before the operation
+	Namespace    string // query: of the XML response
+	MaxBody      int64  // bytes of a request body that is not streamed
+	Operations   []*Operation
+}
+
+// Operation is one row of a dispatch table. The caller takes a request through
+// Read, Decode, Call and Encode, and puts what must happen in between there.
+type Operation struct {
+	Service *Service
+	Name    string
+	Method  string
+	Path    string // template, for example /tags/{arn}
+	// Unsigned operations carry no signature: the request itself is the proof.
+	Unsigned bool
+	// StreamsIn operations read the request body while they run; Read leaves it alone.
+	StreamsIn bool
+	// StreamsOut operations answer with a body of unknown length and duration.
+	StreamsOut bool
+
+	// Decode parses and validates. Its errors are APIErrors.
+	Decode func(*Request) (any, error)
+	// Call runs the operation with what Decode returned.
+	Call func(ctx context.Context, in any) (any, error)
+	// Encode sends what Call returned. An error before the first byte is for
+	// WriteError; so is one later, which then cuts the connection.
+	Encode func(w http.ResponseWriter, requestID string, out any) error
+
+	encodeInput  func(in any) ([]byte, error)
+	decodeOutput func(r *http.Response, body []byte, out any) error
+}
+
+// Request is what Decode reads.
+type Request struct {
+	HTTP      *http.Request
+	RequestID string
+	// Body is the whole body, nil for an operation that streams in. It is what the
+	// signature covers.
+	Body []byte
+	// Writer answers an operation that streams in while it runs. The caller may put
+	// its own writer here, if that has an Unwrap method.
+	Writer http.ResponseWriter
+}
+
+// NewService completes a dispatch table.
+func NewService(s Service, operations ...*Operation) *Service {
+	if s.MaxBody == 0 {
+		s.MaxBody = DefaultMaxBody
+	}
+	s.Operations = operations
+	for _, op := range operations {
+		op.Service = &s
+	}
+	return &s
+}
+
+// Operation finds an operation by name.
+func (s *Service) Operation(name string) (*Operation, bool) {
+	for _, op := range s.Operations {
+		if op.Name == name {
+			return op, true
+		}
+	}
+	return nil, false
+}
+
+// Read takes in the body, bounded by the service's MaxBody, unless the operation
+// streams it; then answers may be sent while it is being read. Errors: TooLarge; Serialization when the body breaks off.
+func (op *Operation) Read(w http.ResponseWriter, r *http.Request, requestID string) (*Request, error) {
+	req := &Request{HTTP: r, RequestID: requestID, Writer: w}
+	if op.StreamsIn {
+		// Otherwise net/http reads on before it answers, and waits for a client that
+		// is itself waiting. HTTP/2 needs no such thing and says so with an error.
+		_ = http.NewResponseController(w).EnableFullDuplex()
+		return req, nil
+	}
+	body, err := op.Service.readBody(w, r)
+	req.Body = body
+	return req, err
+}
+
+func (s *Service) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.Body == nil {
+		return nil, nil
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.MaxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, s.Error(TooLarge, "")
+	case err != nil:
+		return nil, s.Error(Serialization, "The request body could not be read.")
+	}
+	return body, nil
+}
+
+// matches says whether a method and path are this operation's.
+func (op *Operation) matches(method, path string) bool {
+	if method != op.Method {
+		return false
+	}
+	if !strings.Contains(op.Path, "{") {
+		return path == op.Path
+	}
+	want, got := strings.Split(op.Path, "/"), strings.Split(path, "/")
+	if len(want) != len(got) {
+		return false
+	}
+	for i := range want {
+		if want[i] != got[i] && (!strings.HasPrefix(want[i], "{") || got[i] == "") {
+			return false
+		}
+	}
+	return true
+}
