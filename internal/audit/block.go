@@ -4,7 +4,7 @@ package audit
 
 // A block is a run of consecutive events, stored together and bound to the block before it:
 //
-//	h[0]   = SHA-256("obscura audit block 1\n" ‖ seq ‖ first ‖ count ‖ firstMS ‖ lastMS ‖ hash of the block before)
+//	h[0]   = SHA-256("obscura audit block 1\n" ‖ seq ‖ first ‖ firstMS ‖ lastMS ‖ hash of the block before)
 //	h[i+1] = SHA-256(h[i] ‖ record i)
 //	hash   = h[count]
 //
@@ -70,11 +70,11 @@ func (b *block) chain() []digest {
 	return hashes
 }
 
-// fields appends what the header says of the block itself.
+// fields appends what is hashed of the header. The number of events is not, so that the links before a
+// dropped event still fit; the block's hash fixes it.
 func (b *block) fields(to []byte) []byte {
 	to = binary.BigEndian.AppendUint64(to, b.seq)
 	to = binary.BigEndian.AppendUint64(to, b.first)
-	to = binary.BigEndian.AppendUint16(to, uint16(len(b.events)))
 	to = binary.BigEndian.AppendUint64(to, uint64(b.firstT))
 	to = binary.BigEndian.AppendUint64(to, uint64(b.lastT))
 	return append(to, b.prev[:]...)
@@ -90,6 +90,7 @@ func (b *block) marshal(z *zstd.Encoder) ([][]byte, digest) {
 	}
 	out := make([]byte, 0, headerBytes+len(b.events)*linkBytes+len(body)/4)
 	out = append(out, blockVersion, 0)
+	out = binary.BigEndian.AppendUint16(out, uint16(len(b.events)))
 	out = binary.BigEndian.AppendUint32(out, uint32(len(body)))
 	out = b.fields(out)
 	for _, h := range hashes[1:] {
@@ -114,13 +115,13 @@ func parseBlock(parts [][]byte, z *zstd.Decoder) (*block, error) {
 	if p[0] != blockVersion {
 		return nil, fmt.Errorf("audit: block of version %d", p[0])
 	}
-	size, count := binary.BigEndian.Uint32(p[2:]), int(binary.BigEndian.Uint16(p[22:]))
+	size, count := binary.BigEndian.Uint32(p[4:]), int(binary.BigEndian.Uint16(p[2:]))
 	if int(p[1]) != len(parts) || size > maxBodyBytes || count == 0 || count > maxBlockEvents {
 		return nil, errBlock
 	}
 	b := &block{
-		seq:    binary.BigEndian.Uint64(p[6:]),
-		first:  binary.BigEndian.Uint64(p[14:]),
+		seq:    binary.BigEndian.Uint64(p[8:]),
+		first:  binary.BigEndian.Uint64(p[16:]),
 		firstT: int64(binary.BigEndian.Uint64(p[24:])),
 		lastT:  int64(binary.BigEndian.Uint64(p[32:])),
 		prev:   digest(p[40:headerBytes]),

@@ -4,7 +4,6 @@ package audit
 
 import (
 	"context"
-
 	"errors"
 	"fmt"
 	"strings"
@@ -355,6 +354,25 @@ func BenchmarkRecordReadOnly(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := l.Record(ctx, NewEvent(c, o)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkRecordCaller measures what the caller waits for when the writer keeps up.
+func BenchmarkRecordCaller(b *testing.B) {
+	const burst = 4000
+	l := open(b, mem.New())
+	c := call("alice", "kms", "Decrypt")
+	ctx := context.Background()
+	n := 0
+	for b.Loop() {
+		if n++; n%burst == 0 {
+			b.StopTimer()
+			l.Flush(ctx)
+			b.StartTimer()
+		}
+		if err := l.Record(ctx, NewEvent(c, Outcome{Region: "us-east-1", Account: testAccount})); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/bits"
 
 	"github.com/obscura-video/obscura/internal/meta"
 )
@@ -117,7 +118,7 @@ func (v *verifier) next(r meta.Reader) error {
 	if b.prev != v.hash { // b fits itself, so it is the block before that does not fit
 		return &Fault{Block: v.block, Event: v.start(), Reason: "block is not the one the next block was bound to"}
 	}
-	if err := v.checkIndex(r, b); err != nil {
+	if err := v.checkIndex(r); err != nil {
 		return err
 	}
 	v.last = b
@@ -142,8 +143,12 @@ func (v *verifier) checkAnchors() error {
 	return nil
 }
 
-// tail checks that the log reaches every anchor. A block after the head shows up when the log is opened.
+// tail checks the index of the newest block, that the log reaches every anchor, and that nothing lies
+// behind its end.
 func (v *verifier) tail(r meta.Reader) error {
+	if err := v.checkIndex(r); err != nil {
+		return err
+	}
 	for _, a := range v.anchors {
 		if a.Block > v.block {
 			return &Fault{Block: v.block + 1, Event: v.event + 1, Reason: "chain ends before the anchor"}
@@ -176,8 +181,13 @@ func (b *block) fault() *Fault {
 	return nil
 }
 
-// checkIndex compares the index rows of b with its events: an event that cannot be found is as good as gone.
-func (v *verifier) checkIndex(r meta.Reader, b *block) error {
+// checkIndex compares the index rows of the last block, which is proved by now, with its events: an event
+// that cannot be found is as good as gone.
+func (v *verifier) checkIndex(r meta.Reader) error {
+	b := v.last
+	if b == nil {
+		return nil
+	}
 	x := index{}
 	for i, record := range b.events {
 		var e Event
@@ -186,14 +196,31 @@ func (v *verifier) checkIndex(r meta.Reader, b *block) error {
 		}
 		x.add(&e, i)
 	}
+	place := maxBlockEvents
 	for _, row := range x.rows(b) {
 		got, err := r.Get(row.Key)
 		if err != nil && !errors.Is(err, meta.ErrNotFound) {
 			return err
 		}
 		if err != nil || !bytes.Equal(got, row.Value) {
-			return &Fault{Block: b.seq, Event: b.first, Reason: "index row is missing or altered"}
+			place = min(place, firstDifference(row.Value, got))
 		}
 	}
+	if place < maxBlockEvents {
+		return &Fault{Block: b.seq, Event: b.first + uint64(place), Reason: "index row is missing or altered"}
+	}
 	return nil
+}
+
+// firstDifference returns the place of the first event that two index values disagree on, 0 when they
+// disagree on something else.
+func firstDifference(want, got []byte) int {
+	_, a, _ := parseIndexValue(want)
+	_, b, _ := parseIndexValue(got)
+	for i := range a {
+		if x := a[i] ^ b[i]; x != 0 {
+			return i*8 + bits.TrailingZeros8(x)
+		}
+	}
+	return 0
 }
