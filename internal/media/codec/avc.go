@@ -10,6 +10,10 @@ type AVC struct {
 	LengthSize                    int // bytes before each NAL unit: 1, 2 or 4
 	SPS, PPS                      [][]byte
 	Width, Height                 int // pixels after cropping, of the first SPS
+
+	// Reorder is how many pictures at most precede another in decoding order and follow it in output; -1 when the
+	// first SPS does not say.
+	Reorder int
 }
 
 // MIME implements Config.
@@ -30,9 +34,7 @@ func ParseAVC(b []byte) (*AVC, error) {
 	if r.short || len(c.SPS) == 0 || c.LengthSize == 3 {
 		return nil, invalid("avcC")
 	}
-	var ok bool
-	c.Width, c.Height, ok = avcSize(c.SPS[0])
-	if !ok {
+	if !c.readSPS(c.SPS[0]) {
 		return nil, invalid("sequence parameter set of avcC")
 	}
 	return c, nil
@@ -50,11 +52,11 @@ func (r *byteReader) units(n int) [][]byte {
 	return units
 }
 
-// avcSize reads the picture size of a sequence parameter set (ISO/IEC 14496-10, 7.3.2.1.1).
-func avcSize(sps []byte) (width, height int, ok bool) {
+// readSPS reads the picture size and the depth of reordering (ISO/IEC 14496-10, 7.3.2.1.1).
+func (c *AVC) readSPS(sps []byte) (ok bool) {
 	r := bitReader{b: unescape(sps)}
 	if r.u(8)&0x1F != 7 {
-		return 0, 0, false
+		return false
 	}
 	profile := r.u(8)
 	r.skip(16)
@@ -64,7 +66,7 @@ func avcSize(sps []byte) (width, height int, ok bool) {
 		chroma = r.avcChroma()
 	}
 	r.ue() // log2_max_frame_num_minus4
-	r.avcOrder()
+	order := r.avcOrder()
 	r.ue() // max_num_ref_frames
 	r.skip(1)
 	w := (uint64(r.ue()) + 1) * 16
@@ -80,7 +82,10 @@ func avcSize(sps []byte) (width, height int, ok bool) {
 		w = r.crop(w, unitX)
 		h = r.crop(h, unitY*uint64(2-frames))
 	}
-	return int(w), int(h), !r.short && plausible(w, h)
+	c.Width, c.Height = int(w), int(h)
+	ok = !r.short && plausible(w, h)
+	c.Reorder = r.avcReorder(profile, order)
+	return ok
 }
 
 // plausible refuses sizes that no box of MP4 can hold.
@@ -156,9 +161,10 @@ func (r *bitReader) scalingList(i int) {
 	}
 }
 
-// avcOrder passes over the picture order count fields.
-func (r *bitReader) avcOrder() {
-	switch r.ue() {
+// avcOrder reads the picture order count fields and returns pic_order_cnt_type.
+func (r *bitReader) avcOrder() uint32 {
+	order := r.ue()
+	switch order {
 	case 0:
 		r.ue()
 	case 1:
@@ -168,10 +174,11 @@ func (r *bitReader) avcOrder() {
 		n := r.ue()
 		if n > 255 {
 			r.short = true
-			return
+			return order
 		}
 		for range n {
 			r.se()
 		}
 	}
+	return order
 }

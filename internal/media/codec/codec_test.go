@@ -40,9 +40,9 @@ func TestParseReadsRealConfigurations(t *testing.T) {
 		mime    string
 		want    string // of what MP4 needs
 	}{
-		{IDAVC, avcHigh, "avc1.64000d", "322x182 length 4 units 1+1"},
-		{IDAVC, avcBaseline, "avc1.428016", "768x432 length 4 units 1+1"},
-		{IDHEVC, hevcMain, "hvc1.1.6.L60.90", "322x182 length 4 units 1+1+1"},
+		{IDAVC, avcHigh, "avc1.64000d", "322x182 length 4 units 1+1 reorder 2"},
+		{IDAVC, avcBaseline, "avc1.428016", "768x432 length 4 units 1+1 reorder 0"},
+		{IDHEVC, hevcMain, "hvc1.1.6.L60.90", "322x182 length 4 units 1+1+1 reorder 2"},
 		{IDAAC, aacMono, "mp4a.40.2", "44100+0 Hz 1 channels 1024"},
 		{IDAAC, []byte{0x11, 0x90}, "mp4a.40.2", "48000+0 Hz 2 channels 1024"},
 		{IDAAC, aacHE, "mp4a.40.5", "22050+44100 Hz 1 channels 1024"},
@@ -67,9 +67,9 @@ func TestParseReadsRealConfigurations(t *testing.T) {
 func describe(c Config) string {
 	switch c := c.(type) {
 	case *AVC:
-		return fmt.Sprintf("%dx%d length %d units %d+%d", c.Width, c.Height, c.LengthSize, len(c.SPS), len(c.PPS))
+		return fmt.Sprintf("%dx%d length %d units %d+%d reorder %d", c.Width, c.Height, c.LengthSize, len(c.SPS), len(c.PPS), c.Reorder)
 	case *HEVC:
-		return fmt.Sprintf("%dx%d length %d units %d+%d+%d", c.Width, c.Height, c.LengthSize, len(c.VPS), len(c.SPS), len(c.PPS))
+		return fmt.Sprintf("%dx%d length %d units %d+%d+%d reorder %d", c.Width, c.Height, c.LengthSize, len(c.VPS), len(c.SPS), len(c.PPS), c.Reorder)
 	case *AAC:
 		return fmt.Sprintf("%d+%d Hz %d channels %d", c.SampleRate, c.Extension, c.Channels, c.FrameSamples)
 	case *Opus:

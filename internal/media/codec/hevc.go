@@ -20,6 +20,7 @@ type HEVC struct {
 	LengthSize    int // bytes before each NAL unit: 1, 2 or 4
 	VPS, SPS, PPS [][]byte
 	Width, Height int // pixels after cropping, of the first SPS
+	Reorder       int // as in AVC
 }
 
 // MIME implements Config (ISO/IEC 14496-15, E.3).
@@ -81,19 +82,17 @@ func ParseHEVC(b []byte) (*HEVC, error) {
 	if r.short || len(c.SPS) == 0 || c.LengthSize == 3 {
 		return nil, invalid("hvcC")
 	}
-	var ok bool
-	c.Width, c.Height, ok = hevcSize(c.SPS[0])
-	if !ok {
+	if !c.readSPS(c.SPS[0]) {
 		return nil, invalid("sequence parameter set of hvcC")
 	}
 	return c, nil
 }
 
-// hevcSize reads the picture size of a sequence parameter set (ISO/IEC 23008-2, 7.3.2.2.1).
-func hevcSize(sps []byte) (width, height int, ok bool) {
+// readSPS reads the picture size and the depth of reordering (ISO/IEC 23008-2, 7.3.2.2.1).
+func (c *HEVC) readSPS(sps []byte) (ok bool) {
 	r := bitReader{b: unescape(sps)}
 	if r.u(16)>>9&0x3F != hevcSPS {
-		return 0, 0, false
+		return false
 	}
 	r.skip(4)
 	subLayers := int(r.u(3))
@@ -110,7 +109,10 @@ func hevcSize(sps []byte) (width, height int, ok bool) {
 		w = r.crop(w, unitX)
 		h = r.crop(h, unitY)
 	}
-	return int(w), int(h), !r.short && plausible(w, h)
+	c.Width, c.Height = int(w), int(h)
+	ok = !r.short && plausible(w, h)
+	c.Reorder = r.hevcReorder(subLayers)
+	return ok
 }
 
 // profileTierLevel passes over the structure of ISO/IEC 23008-2, 7.3.3.
