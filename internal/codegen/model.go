@@ -145,11 +145,15 @@ func merge(doc, over any) any {
 func (m *model) markSecrets(names []string) {
 	for _, s := range m.Shapes {
 		for name, r := range s.Members {
-			if slices.Contains(names, name) || m.Shapes[r.Shape].Sensitive {
-				r.Secret = true
-			}
+			r.Secret = slices.Contains(names, name) || m.sensitive(r.Shape)
 		}
 	}
+}
+
+// sensitive says whether a shape, or the elements of a list, are marked so.
+func (m *model) sensitive(name string) bool {
+	s := m.Shapes[name]
+	return s.Sensitive || s.Type == "list" && m.Shapes[s.Member.Shape].Sensitive
 }
 
 // sorted is the keys of a map in order, so that the output is stable.

@@ -6,9 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/obscura-video/obscura/internal/awsapi/protocol"
 )
@@ -62,8 +60,8 @@ func putMediaOperation(s MediaServer) *protocol.Operation {
 			return nil, fmt.Errorf("PutMedia: input is %T", in)
 		}
 		err := s.PutMedia(ctx, put)
-		if acks, ok := put.Acks.(*ackWriter); ok && err != nil && acks.begun() {
-			return nil, &protocol.BegunError{Err: err}
+		if acks, ok := put.Acks.(*ackWriter); ok && acks.close() && err != nil {
+			err = &protocol.BegunError{Err: err}
 		}
 		return put, err
 	}
@@ -106,94 +104,3 @@ func decodePutMedia(s *protocol.Service, r *protocol.Request) (*PutMediaInput, e
 }
 
 func isFalse(s string) bool { return s == "0" || strings.EqualFold(s, "false") }
-
-// ackWriter sends acks over the response while the request is read. It begins the
-// response itself, in the order that producers built on curl need: 100 Continue,
-// then 200, then acks.
-type ackWriter struct {
-	required bool
-	expects  bool
-
-	mu      sync.Mutex // guards what follows, and the response
-	w       http.ResponseWriter
-	rc      *http.ResponseController
-	service *protocol.Service
-	id      string
-	started bool
-	err     error
-	buf     []byte
-}
-
-func newAckWriter(s *protocol.Service, r *protocol.Request, required bool) *ackWriter {
-	return &ackWriter{
-		required: required,
-		expects:  strings.EqualFold(r.HTTP.Header.Get("Expect"), "100-continue"),
-		w:        r.Writer,
-		rc:       http.NewResponseController(r.Writer),
-		service:  s,
-		id:       r.RequestID,
-	}
-}
-
-func (a *ackWriter) begun() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.started
-}
-
-// Start sends the status.
-func (a *ackWriter) Start() error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.start()
-}
-
-func (a *ackWriter) start() error {
-	if a.started {
-		return a.err
-	}
-	a.started = true
-	if a.expects {
-		a.w.WriteHeader(http.StatusContinue)
-	}
-	h := a.w.Header()
-	h.Set("Content-Type", "application/json")
-	a.service.SetRequestID(h, a.id)
-	a.w.WriteHeader(http.StatusOK)
-	a.err = a.rc.Flush()
-	return a.err
-}
-
-// WriteAck sends one ack: one write, one flush, hence one chunk, since the C
-// parser refuses a piece above 1024 bytes.
-func (a *ackWriter) WriteAck(ack Ack) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if err := a.start(); err != nil || !a.required {
-		return err
-	}
-	a.buf = append(ack.AppendJSON(a.buf[:0]), '\n')
-	if _, a.err = a.w.Write(a.buf); a.err == nil {
-		a.err = a.rc.Flush()
-	}
-	return a.err
-}
-
-// AppendJSON adds the ack as a flat object without nulls: the C parser skips nested
-// objects and knows neither null nor booleans.
-func (a Ack) AppendJSON(b []byte) []byte {
-	b = protocol.AppendString(append(b, `{"EventType":`...), a.EventType)
-	if a.FragmentTimecode != nil {
-		b = strconv.AppendUint(append(b, `,"FragmentTimecode":`...), *a.FragmentTimecode, 10)
-	}
-	if a.FragmentNumber != "" {
-		b = protocol.AppendString(append(b, `,"FragmentNumber":`...), a.FragmentNumber)
-	}
-	if a.ErrorCode != "" {
-		b = protocol.AppendString(append(b, `,"ErrorCode":`...), a.ErrorCode)
-	}
-	if a.EventType == AckError {
-		b = strconv.AppendInt(append(b, `,"ErrorId":`...), int64(a.ErrorId), 10)
-	}
-	return append(b, '}')
-}

@@ -16,15 +16,6 @@ const (
 	FragmentTimecodeTypeRelative = "RELATIVE"
 )
 
-// Values of Ack.EventType.
-const (
-	AckBuffering = "BUFFERING"
-	AckReceived  = "RECEIVED"
-	AckPersisted = "PERSISTED"
-	AckError     = "ERROR"
-	AckIdle      = "IDLE"
-)
-
 // MediaServer takes in media. PutMedia is in no public model, so it is written by
 // hand; the generated Server embeds this interface.
 //
@@ -55,26 +46,4 @@ type PutMediaInput struct {
 	Body io.Reader `audit:"-"`
 	// Acks sends acks. The first use, of either method, sends the status.
 	Acks AckWriter `audit:"-"`
-}
-
-// AckWriter answers a producer while its request is still being read. It may be
-// used by several goroutines, and not after PutMedia returned.
-type AckWriter interface {
-	// Start sends the status 200 and no ack, once the request is accepted. It is
-	// optional: the first WriteAck does the same.
-	Start() error
-	// WriteAck sends one ack in a piece of its own and flushes it. It does nothing
-	// when the client asked for no acks.
-	WriteAck(a Ack) error
-}
-
-// Ack tells a producer what became of a fragment.
-type Ack struct {
-	EventType string // AckBuffering …
-	// FragmentTimecode is the raw timecode of the cluster in the stream's own
-	// units, without the producer's start. Nil for IDLE.
-	FragmentTimecode *uint64
-	FragmentNumber   string // decimal digits; empty is left out
-	ErrorCode        string // only with AckError
-	ErrorId          int    // only with AckError
 }

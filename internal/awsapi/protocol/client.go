@@ -4,6 +4,7 @@ package protocol
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -17,8 +18,8 @@ const maxResponse = 64 << 20
 // Client calls operations of a JSON service. It may be used concurrently.
 type Client struct {
 	Service  *Service
-	Endpoint string // scheme, host and port; a path before the operation's is kept
-	HTTP     *http.Client
+	Endpoint string       // scheme, host and port; a path before the operation's is kept
+	HTTP     *http.Client // nil is http.DefaultClient
 	// Sign adds the signature; payload is the whole body.
 	Sign func(r *http.Request, payload []byte) error
 }
@@ -113,7 +114,7 @@ func (c *Client) send(ctx context.Context, operation string, in any) (*Operation
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", operation, err)
 	}
-	resp, err := c.HTTP.Do(req)
+	resp, err := cmp.Or(c.HTTP, http.DefaultClient).Do(req)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", operation, err)
 	}

@@ -142,11 +142,15 @@ func encodeJSON(op *Operation, w http.ResponseWriter, requestID string, add func
 	} else {
 		h.Set("Content-Type", "application/json")
 	}
+	stream, streams := out.(streamOutput)
+	if streams {
+		h.Set("Content-Type", "application/octet-stream")
+	}
 	if v, ok := out.(headerOutput); ok {
 		v.EncodeHeader(h)
 	}
-	if v, ok := out.(streamOutput); ok {
-		return sendStream(w, v.Stream())
+	if streams {
+		return sendStream(w, stream.Stream())
 	}
 	op.Service.send(w, requestID, http.StatusOK, add(nil))
 	return nil
