@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kms
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/obscura-video/obscura/internal/access"
+	kmsapi "github.com/obscura-video/obscura/internal/awsapi/kms"
+)
+
+// Quotas and bounds (KMS Developer Guide, "Quotas"; API Reference, ScheduleKeyDeletion).
+const (
+	maxKeys           = 100_000
+	minWindowDays     = 7
+	maxWindowDays     = 30
+	defaultWindowDays = 30
+)
+
+// CreateKey makes a key with new material. It needs kms:CreateKey on "*", and
+// kms:TagResource when tags are given.
+//
+// Errors: MalformedPolicyDocumentException, also for a policy that would lock the
+// caller out; TagException; LimitExceededException; UnsupportedOperationException
+// for origins, custom key stores and specs that this server does not have;
+// ValidationException. The key is durable on return.
+//
+// Source: AWS KMS API Reference, CreateKey; deviations in docs/compat/kms.md.
+func (s *Service) CreateKey(ctx context.Context, in *kmsapi.CreateKeyInput) (*kmsapi.CreateKeyOutput, error) {
+	if err := s.decideCreate(ctx, in); err != nil {
+		return nil, err
+	}
+	r, err := s.newRecord(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := specs[r.Spec].generate()
+	if err != nil {
+		return nil, err
+	}
+	defer clear(secret)
+	wrapped, err := s.newMaterial(ctx, r.ID, secret)
+	if err != nil {
+		return nil, err
+	}
+	r.Materials = []materialRecord{{ID: wrapped.id, Created: r.Created}}
+	err = s.mutate(ctx, func(time.Time) (edit, error) {
+		if len(s.view.keyIDs) >= maxKeys {
+			return edit{}, &kmsapi.LimitExceededException{}
+		}
+		return edit{keys: []record{r}, materials: []wrappedMaterial{wrapped}}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	k, err := s.again(r.ID, anyState, r.Created)
+	if err != nil {
+		return nil, err
+	}
+	access.AddResource(ctx, k.arn, resourceType)
+	return &kmsapi.CreateKeyOutput{KeyMetadata: s.metadata(k)}, nil
+}
+
+func (s *Service) decideCreate(ctx context.Context, in *kmsapi.CreateKeyInput) error {
+	spec, usage := specAndUsage(in)
+	conditions := tagConditions(in.Tags)
+	conditions["kms:keyspec"] = []string{spec}
+	conditions["kms:keyusage"] = []string{usage}
+	conditions["kms:keyorigin"] = []string{valueOr(in.Origin, kmsapi.OriginTypeAwsKms)}
+	conditions["kms:multiregion"] = []string{boolText(isTrue(in.MultiRegion))}
+	conditions["kms:bypasspolicylockoutsafetycheck"] = []string{boolText(isTrue(in.BypassPolicyLockoutSafetyCheck))}
+	if err := s.decidePlain(ctx, "CreateKey", "*", conditions); err != nil || len(in.Tags) == 0 {
+		return err
+	}
+	return s.decidePlain(ctx, "TagResource", "*", conditions)
+}
+
+// specAndUsage returns what is asked for, defaults filled in.
+func specAndUsage(in *kmsapi.CreateKeyInput) (spec, usage string) {
+	spec = valueOr(in.KeySpec, valueOr(in.CustomerMasterKeySpec, kmsapi.KeySpecSymmetricDefault))
+	if in.KeyUsage == nil && spec == kmsapi.KeySpecSymmetricDefault {
+		return spec, kmsapi.KeyUsageTypeEncryptDecrypt
+	}
+	return spec, valueOr(in.KeyUsage, "")
+}
+
+// newRecord checks a request and makes the record, all but the material.
+func (s *Service) newRecord(ctx context.Context, in *kmsapi.CreateKeyInput) (record, error) {
+	if in.KeySpec != nil && in.CustomerMasterKeySpec != nil {
+		return record{}, invalid("You cannot specify KeySpec and CustomerMasterKeySpec in the same request. CustomerMasterKeySpec is deprecated.")
+	}
+	if in.CustomKeyStoreId != nil || in.XksKeyId != nil || valueOr(in.Origin, kmsapi.OriginTypeAwsKms) != kmsapi.OriginTypeAwsKms {
+		return record{}, unsupported("")
+	}
+	spec, usage := specAndUsage(in)
+	x, known := specs[spec]
+	switch {
+	case !known:
+		return record{}, unsupported("")
+	case usage == "":
+		return record{}, invalid("You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.")
+	case len(x.algorithms(usage)) == 0:
+		return record{}, invalid("KeyUsage " + usage + " is not compatible with KeySpec " + spec)
+	}
+	tags, err := addTags(nil, in.Tags)
+	if err != nil {
+		return record{}, err
+	}
+	name := newKeyName(isTrue(in.MultiRegion))
+	keyPolicy := s.defaultPolicy()
+	if in.Policy != nil {
+		keyPolicy = *in.Policy
+		if err := s.checkPolicy(ctx, s.keyARN(name.String()), keyPolicy, isTrue(in.BypassPolicyLockoutSafetyCheck)); err != nil {
+			return record{}, err
+		}
+	}
+	return record{
+		Version: recordVersion, ID: name.String(), Created: s.cfg.Now().UTC(), Description: valueOr(in.Description, ""),
+		Spec: spec, Usage: usage, State: kmsapi.KeyStateEnabled, MultiRegion: isTrue(in.MultiRegion), Policy: keyPolicy, Tags: tags,
+	}, nil
+}
+
+// DescribeKey returns a key's metadata, in any state of the key.
+// Errors: NotFoundException, InvalidArnException.
+func (s *Service) DescribeKey(ctx context.Context, in *kmsapi.DescribeKeyInput) (*kmsapi.DescribeKeyOutput, error) {
+	k, err := s.keyFor(ctx, *in.KeyId, use{operation: "DescribeKey", tokens: in.GrantTokens})
+	if err != nil {
+		return nil, err
+	}
+	return &kmsapi.DescribeKeyOutput{KeyMetadata: s.metadata(k)}, nil
+}
+
+func (s *Service) metadata(k *key) *kmsapi.KeyMetadata {
+	m := &kmsapi.KeyMetadata{
+		AWSAccountId: &s.cfg.Account,
+		KeyId:        &k.ID,
+		Arn:          &k.arn,
+		CreationDate: &k.Created,
+		Enabled:      new(bool),
+		Description:  &k.Description,
+		KeyUsage:     &k.Usage,
+		KeyState:     &k.State,
+		Origin:       text(kmsapi.OriginTypeAwsKms),
+		KeyManager:   text(kmsapi.KeyManagerTypeCustomer),
+		KeySpec:      &k.Spec,
+		MultiRegion:  &k.MultiRegion,
+	}
+	*m.Enabled = k.State == kmsapi.KeyStateEnabled
+	if k.ManagedFor != "" {
+		m.KeyManager = text(kmsapi.KeyManagerTypeAws)
+	}
+	if k.Spec != kmsapi.KeySpecEccNistEdwards25519 { // the deprecated enum ends before it
+		m.CustomerMasterKeySpec = &k.Spec
+	}
+	if k.State == kmsapi.KeyStatePendingDeletion {
+		m.DeletionDate = &k.Deletion
+	}
+	if k.symmetric() {
+		m.CurrentKeyMaterialId = text(k.material().ID)
+	}
+	if k.MultiRegion {
+		m.MultiRegionConfiguration = &kmsapi.MultiRegionConfiguration{
+			MultiRegionKeyType: text(kmsapi.MultiRegionKeyTypePrimary),
+			PrimaryKey:         &kmsapi.MultiRegionKey{Arn: &k.arn, Region: &s.cfg.Region},
+			ReplicaKeys:        []*kmsapi.MultiRegionKey{},
+		}
+	}
+	setAlgorithms(m, k)
+	return m
+}
+
+func setAlgorithms(m *kmsapi.KeyMetadata, k *key) {
+	algorithms := slices.Clone(specs[k.Spec].algorithms(k.Usage))
+	switch k.Usage {
+	case kmsapi.KeyUsageTypeEncryptDecrypt:
+		m.EncryptionAlgorithms = algorithms
+	case kmsapi.KeyUsageTypeSignVerify:
+		m.SigningAlgorithms = algorithms
+	case kmsapi.KeyUsageTypeGenerateVerifyMac:
+		m.MacAlgorithms = algorithms
+	case kmsapi.KeyUsageTypeKeyAgreement:
+		m.KeyAgreementAlgorithms = algorithms
+	}
+}
+
+// ListKeys lists all keys by id. Errors: InvalidMarkerException.
+func (s *Service) ListKeys(ctx context.Context, in *kmsapi.ListKeysInput) (*kmsapi.ListKeysOutput, error) {
+	if err := s.decidePlain(ctx, "ListKeys", "*", nil); err != nil {
+		return nil, err
+	}
+	ids, err := s.view.liveKeys(s.cfg.Now())
+	if err != nil {
+		return nil, err
+	}
+	p, err := turn("ListKeys", ids, in.Marker, in.Limit, defaultPage)
+	if err != nil {
+		return nil, err
+	}
+	out := &kmsapi.ListKeysOutput{Keys: []*kmsapi.KeyListEntry{}, NextMarker: p.next, Truncated: p.truncated}
+	for _, id := range p.names {
+		out.Keys = append(out.Keys, &kmsapi.KeyListEntry{KeyId: text(id), KeyArn: text(s.keyARN(id))})
+	}
+	return out, nil
+}
+
+// liveKeys returns the ids of the keys that exist, sorted.
+func (v *view) liveKeys(now time.Time) ([]string, error) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	if v.stale {
+		return nil, errStale
+	}
+	if v.deadline.IsZero() || now.Before(v.deadline) {
+		return v.keyIDs, nil
+	}
+	gone := func(id string) bool { return v.keys[id].gone(now) }
+	return slices.DeleteFunc(slices.Clone(v.keyIDs), gone), nil
+}
+
+// EnableKey makes a disabled key usable again; it does nothing to an enabled one.
+// Errors: NotFoundException, InvalidArnException, KMSInvalidStateException.
+func (s *Service) EnableKey(ctx context.Context, in *kmsapi.EnableKeyInput) (*kmsapi.EnableKeyOutput, error) {
+	return &kmsapi.EnableKeyOutput{}, s.setState(ctx, *in.KeyId, "EnableKey", kmsapi.KeyStateEnabled)
+}
+
+// DisableKey makes a key unusable from its return on. Errors: as EnableKey.
+func (s *Service) DisableKey(ctx context.Context, in *kmsapi.DisableKeyInput) (*kmsapi.DisableKeyOutput, error) {
+	return &kmsapi.DisableKeyOutput{}, s.setState(ctx, *in.KeyId, "DisableKey", kmsapi.KeyStateDisabled)
+}
+
+func (s *Service) setState(ctx context.Context, keyID, operation, state string) error {
+	k, err := s.keyFor(ctx, keyID, use{operation: operation, byID: true, need: notPending})
+	if err != nil {
+		return err
+	}
+	return s.alter(ctx, k, notPending, func(r *record, _ time.Time) error {
+		r.State = state
+		return nil
+	})
+}
+
+// UpdateKeyDescription replaces the description. Errors: as EnableKey.
+func (s *Service) UpdateKeyDescription(ctx context.Context, in *kmsapi.UpdateKeyDescriptionInput) (*kmsapi.UpdateKeyDescriptionOutput, error) {
+	k, err := s.keyFor(ctx, *in.KeyId, use{operation: "UpdateKeyDescription", byID: true, need: notPending})
+	if err != nil {
+		return nil, err
+	}
+	err = s.alter(ctx, k, notPending, func(r *record, _ time.Time) error {
+		r.Description = *in.Description
+		return nil
+	})
+	return &kmsapi.UpdateKeyDescriptionOutput{}, err
+}
+
+// ScheduleKeyDeletion makes a key unusable at once and has it deleted, with all
+// its material, aliases and grants, after PendingWindowInDays (7 to 30, default 30).
+// Errors: as EnableKey; ValidationException.
+func (s *Service) ScheduleKeyDeletion(ctx context.Context, in *kmsapi.ScheduleKeyDeletionInput) (*kmsapi.ScheduleKeyDeletionOutput, error) {
+	days := int64(defaultWindowDays)
+	if in.PendingWindowInDays != nil {
+		days = *in.PendingWindowInDays
+	}
+	k, err := s.keyFor(ctx, *in.KeyId, use{
+		operation: "ScheduleKeyDeletion", byID: true, need: notPending,
+		extra: map[string][]string{"kms:schedulekeydeletionpendingwindowindays": {strconv.FormatInt(days, 10)}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if days < minWindowDays || days > maxWindowDays {
+		return nil, invalid("PendingWindowInDays must be between 7 and 30.")
+	}
+	var deadline time.Time
+	err = s.alter(ctx, k, notPending, func(r *record, now time.Time) error {
+		deadline = now.AddDate(0, 0, int(days))
+		r.State, r.Deletion, r.WindowDays = kmsapi.KeyStatePendingDeletion, deadline, days
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &kmsapi.ScheduleKeyDeletionOutput{
+		KeyId: &k.arn, DeletionDate: &deadline, KeyState: text(kmsapi.KeyStatePendingDeletion), PendingWindowInDays: &days,
+	}, nil
+}
+
+// CancelKeyDeletion leaves the key disabled. Errors: NotFoundException,
+// InvalidArnException, KMSInvalidStateException when no deletion is pending.
+func (s *Service) CancelKeyDeletion(ctx context.Context, in *kmsapi.CancelKeyDeletionInput) (*kmsapi.CancelKeyDeletionOutput, error) {
+	k, err := s.keyFor(ctx, *in.KeyId, use{operation: "CancelKeyDeletion", byID: true, need: pending})
+	if err != nil {
+		return nil, err
+	}
+	err = s.alter(ctx, k, pending, func(r *record, _ time.Time) error {
+		r.State, r.Deletion, r.WindowDays = kmsapi.KeyStateDisabled, time.Time{}, 0
+		return nil
+	})
+	return &kmsapi.CancelKeyDeletionOutput{KeyId: &k.arn}, err
+}
+
+func text(s string) *string { return &s }
+
+func isTrue(b *bool) bool { return b != nil && *b }
+
+func valueOr(s *string, otherwise string) string {
+	if s == nil {
+		return otherwise
+	}
+	return *s
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kms
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/obscura-video/obscura/internal/meta"
+)
+
+// load reads all rows into the view. s.writing is held, or nobody else has s yet.
+func (s *Service) load(ctx context.Context) error {
+	var records []record
+	var aliases []aliasRecord
+	var grants []grantRecord
+	err := s.cfg.DB.View(ctx, func(r meta.Reader) error {
+		records, aliases, grants = nil, nil, nil
+		if err := readRows(r, "k", &records); err != nil {
+			return err
+		}
+		if err := readRows(r, "a", &aliases); err != nil {
+			return err
+		}
+		return readRows(r, "g", &grants)
+	})
+	if err != nil {
+		return fmt.Errorf("kms: load: %w", err)
+	}
+	return s.fill(records, aliases, grants)
+}
+
+func readRows[T any](r meta.Reader, kind string, into *[]T) error {
+	prefix := meta.Key(space, kind)
+	for row, err := range r.Scan(prefix, meta.PrefixEnd(prefix)) {
+		if err != nil {
+			return err
+		}
+		var v T
+		if err := json.Unmarshal(row.Value, &v); err != nil {
+			return fmt.Errorf("row %q: %w", row.Key, err)
+		}
+		*into = append(*into, v)
+	}
+	return nil
+}
+
+// fill makes the view anew of all the rows there are.
+func (s *Service) fill(records []record, aliases []aliasRecord, grants []grantRecord) error {
+	names := map[string][]string{} // key id to its aliases
+	byName := map[string]aliasRecord{}
+	for _, a := range aliases {
+		byName[a.Name] = a
+		names[a.KeyID] = append(names[a.KeyID], a.Name)
+	}
+	keys := map[string]*key{}
+	for _, r := range records {
+		k, err := s.compile(r, slices.Sorted(slices.Values(names[r.ID])))
+		if err != nil {
+			return err
+		}
+		keys[r.ID] = k
+	}
+	v := &s.view
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.keys, v.aliases = keys, byName
+	v.grants, v.granted = map[string]*grantRecord{}, map[granteeKey][]*grantRecord{}
+	v.grantCount = map[string]int{}
+	v.keyIDs, v.aliasNames = nil, nil
+	for id := range keys {
+		v.keyIDs = append(v.keyIDs, id)
+	}
+	for name := range byName {
+		v.aliasNames = append(v.aliasNames, name)
+	}
+	slices.Sort(v.keyIDs)
+	slices.Sort(v.aliasNames)
+	for i := range grants {
+		v.showGrant(&grants[i])
+	}
+	v.schedule()
+	v.stale = false
+	return nil
+}

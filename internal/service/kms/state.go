@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kms
+
+import (
+	kmsapi "github.com/obscura-video/obscura/internal/awsapi/kms"
+)
+
+// need says in which states of its key an operation works.
+//
+// Source: KMS Developer Guide, "Key states of AWS KMS keys".
+type need int
+
+const (
+	// anyState: DescribeKey, key policies, lists, RetireGrant, RevokeGrant, DeleteAlias.
+	anyState need = iota
+	// notPending: what alters a key that is to stay: EnableKey, DisableKey,
+	// ScheduleKeyDeletion, UpdateKeyDescription, tags, an alias's new target.
+	notPending
+	// enabled: all cryptography, CreateGrant, GetPublicKey, rotation.
+	enabled
+	// pending: CancelKeyDeletion.
+	pending
+)
+
+// check returns the error of an operation with that need: DisabledException or
+// KMSInvalidStateException.
+func (k *key) check(n need) error {
+	state := k.State
+	switch {
+	case n == pending && state != kmsapi.KeyStatePendingDeletion:
+		return invalidState(k.arn + " is not pending deletion.")
+	case n == anyState || n == pending || state == kmsapi.KeyStateEnabled:
+		return nil
+	case state == kmsapi.KeyStatePendingDeletion:
+		return invalidState(k.arn + " is pending deletion.")
+	case state == kmsapi.KeyStateDisabled:
+		if n == notPending {
+			return nil
+		}
+		return &kmsapi.DisabledException{Message: k.arn + " is disabled."}
+	}
+	return invalidState(k.arn + " is " + state + ".")
+}

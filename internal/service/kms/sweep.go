@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kms
+
+import (
+	"context"
+	"time"
+)
+
+// Sweep does what is due: keys at the end of their waiting period are deleted,
+// with all rows of theirs, and keys whose automatic rotation is due get new
+// material. The server calls it regularly; between two calls a key whose deletion
+// is due is already treated as gone, and only its wrapped material still exists.
+// It stops at the first error and can be called again.
+func (s *Service) Sweep(ctx context.Context) error {
+	if err := s.mutate(ctx, func(time.Time) (edit, error) { return edit{}, nil }); err != nil {
+		return err
+	}
+	return s.rotateDue(ctx)
+}
+
+// removeDue deletes the keys whose deletion is due, each in a transaction of its
+// own. s.writing is held.
+func (s *Service) removeDue(ctx context.Context, now time.Time) error {
+	if s.view.deadline.IsZero() || now.Before(s.view.deadline) {
+		return nil
+	}
+	for _, id := range s.view.keyIDs {
+		k := s.view.keys[id]
+		if !k.gone(now) {
+			continue
+		}
+		if err := s.commit(ctx, edit{dropKeys: []string{id}, dropAliases: k.aliases}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

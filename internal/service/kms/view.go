@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kms
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	kmsapi "github.com/obscura-video/obscura/internal/awsapi/kms"
+	"github.com/obscura-video/obscura/internal/meta"
+)
+
+// view is what the rows say, ready for use.
+type view struct {
+	mu sync.RWMutex
+	// stale says that a transaction ended in the unknown and the rows could not
+	// be read again: nothing may be decided until they are.
+	stale      bool
+	keys       map[string]*key         // by id
+	aliases    map[string]aliasRecord  // by name
+	grants     map[string]*grantRecord // by grant id
+	granted    map[granteeKey][]*grantRecord
+	keyIDs     []string       // sorted, for lists
+	aliasNames []string       // sorted, for lists
+	grantCount map[string]int // by key id
+	// deadline is the earliest deletion there is; zero when none.
+	deadline time.Time
+}
+
+// granteeKey finds the grants of one principal on one key.
+type granteeKey struct{ keyID, principal string }
+
+var errStale = errors.New("kms: the outcome of an earlier change is not known yet")
+
+// key returns the key of that id, and false when there is none any more.
+func (v *view) key(id string, now time.Time) (*key, bool, error) {
+	v.mu.RLock()
+	k, ok, stale := v.keys[id], true, v.stale
+	v.mu.RUnlock()
+	if stale {
+		return nil, false, errStale
+	}
+	if k == nil || k.gone(now) {
+		k, ok = nil, false
+	}
+	return k, ok, nil
+}
+
+// aliasTarget returns the id of the key that an alias names.
+func (v *view) aliasTarget(name string) (string, bool) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	a, ok := v.aliases[name]
+	return a.KeyID, ok
+}
+
+// edit is what one mutation writes.
+type edit struct {
+	keys        []record
+	dropKeys    []string // with their material, aliases and grants
+	aliases     []aliasRecord
+	dropAliases []string
+	materials   []wrappedMaterial
+	grants      []grantRecord
+	dropGrants  []*grantRecord
+}
+
+type wrappedMaterial struct {
+	keyID, id string
+	wrapped   []byte
+}
+
+// empty reports whether e changes nothing.
+func (e edit) empty() bool {
+	return len(e.keys)+len(e.dropKeys)+len(e.aliases)+len(e.dropAliases)+len(e.materials)+len(e.grants)+len(e.dropGrants) == 0
+}
+
+// mutate runs one mutation: fn looks at the view, which no other mutation
+// changes meanwhile, and returns what is to be written. Keys whose deletion is
+// due are gone before fn runs. nil means durable and visible.
+func (s *Service) mutate(ctx context.Context, fn func(now time.Time) (edit, error)) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if s.view.stale { // written under s.writing alone
+		if err := s.load(ctx); err != nil {
+			return err
+		}
+	}
+	now := s.cfg.Now().UTC()
+	if err := s.removeDue(ctx, now); err != nil {
+		return err
+	}
+	e, err := fn(now)
+	if err != nil || e.empty() {
+		return err
+	}
+	return s.commit(ctx, e)
+}
+
+// again returns the key of that id as it is now: within mutate, what was decided
+// about is looked up anew.
+func (s *Service) again(id string, n need, now time.Time) (*key, error) {
+	k, ok, err := s.view.key(id, now)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, notFoundKey(s.keyARN(id))
+	}
+	return k, k.check(n)
+}
+
+// alter changes the record of one key. fn gets a copy whose maps and slices it
+// must replace, not change.
+func (s *Service) alter(ctx context.Context, k *key, n need, fn func(r *record, now time.Time) error) error {
+	return s.mutate(ctx, func(now time.Time) (edit, error) {
+		k, err := s.again(k.ID, n, now)
+		if err != nil {
+			return edit{}, err
+		}
+		r := k.record
+		if err := fn(&r, now); err != nil {
+			return edit{}, err
+		}
+		return edit{keys: []record{r}}, nil
+	})
+}
+
+// commit makes e durable, then shows it. s.writing is held.
+func (s *Service) commit(ctx context.Context, e edit) error {
+	keys, err := s.compileEdit(e)
+	if err != nil {
+		return err
+	}
+	err = s.cfg.DB.Update(ctx, func(tx meta.Tx) error { return s.write(tx, e) })
+	if errors.Is(err, meta.ErrLimit) { // nothing was written
+		return &kmsapi.LimitExceededException{}
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("kms: commit: %w", err), s.reload(ctx))
+	}
+	s.view.show(e, keys)
+	for _, id := range e.dropKeys {
+		s.secrets.drop(id)
+	}
+	return nil
+}
+
+// reload reads the rows again after a transaction whose outcome is not known.
+// While it cannot, nothing is decided.
+func (s *Service) reload(ctx context.Context) error {
+	s.view.mu.Lock()
+	s.view.stale = true
+	s.view.mu.Unlock()
+	return s.load(context.WithoutCancel(ctx))
+}
+
+// compileEdit makes the keys that e changes, those whose aliases change among them.
+func (s *Service) compileEdit(e edit) ([]*key, error) {
+	records := map[string]record{}
+	for _, r := range e.keys {
+		records[r.ID] = r
+	}
+	touch := func(keyID string) {
+		if k := s.view.keys[keyID]; k != nil && records[keyID].ID == "" && !slices.Contains(e.dropKeys, keyID) {
+			records[keyID] = k.record
+		}
+	}
+	for _, a := range e.aliases {
+		touch(a.KeyID)
+		touch(s.view.aliases[a.Name].KeyID)
+	}
+	for _, name := range e.dropAliases {
+		touch(s.view.aliases[name].KeyID)
+	}
+	var keys []*key
+	for id, r := range records {
+		k, err := s.compile(r, s.aliasesAfter(id, e))
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, k)
+	}
+	return keys, nil
+}
+
+// aliasesAfter returns the aliases that key id has once e is done.
+func (s *Service) aliasesAfter(id string, e edit) []string {
+	var names []string
+	if k := s.view.keys[id]; k != nil {
+		names = k.aliases
+	}
+	for _, a := range e.aliases {
+		if a.KeyID == id {
+			names = with(names, a.Name)
+		} else {
+			names = without(names, a.Name)
+		}
+	}
+	for _, name := range e.dropAliases {
+		names = without(names, name)
+	}
+	return names
+}
+
+// write puts the rows of e.
+func (s *Service) write(tx meta.Tx, e edit) error {
+	for _, id := range e.dropKeys {
+		tx.Delete(keyRow(id))
+		for _, kind := range []string{"m", "g"} {
+			prefix := meta.Key(space, kind, id)
+			tx.DeleteRange(prefix, meta.PrefixEnd(prefix))
+		}
+	}
+	for _, name := range e.dropAliases {
+		tx.Delete(aliasRow(name))
+	}
+	for _, g := range e.dropGrants {
+		tx.Delete(grantRow(g.KeyID, g.ID))
+	}
+	for _, m := range e.materials {
+		tx.Put(materialRow(m.keyID, m.id), m.wrapped)
+	}
+	for _, r := range e.keys {
+		if err := putJSON(tx, keyRow(r.ID), r); err != nil {
+			return err
+		}
+	}
+	for _, a := range e.aliases {
+		if err := putJSON(tx, aliasRow(a.Name), a); err != nil {
+			return err
+		}
+	}
+	for _, g := range e.grants {
+		if err := putJSON(tx, grantRow(g.KeyID, g.ID), g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func putJSON(tx meta.Tx, row []byte, value any) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // would make policies up to six times as long
+	if err := enc.Encode(value); err != nil {
+		return err
+	}
+	tx.Put(row, b.Bytes())
+	return nil
+}
+
+// show puts what is durable into the view.
+func (v *view) show(e edit, keys []*key) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, id := range e.dropKeys {
+		delete(v.keys, id)
+		v.keyIDs = without(v.keyIDs, id)
+		for _, g := range v.grants {
+			if g.KeyID == id {
+				v.hideGrant(g)
+			}
+		}
+	}
+	for _, name := range e.dropAliases {
+		delete(v.aliases, name)
+		v.aliasNames = without(v.aliasNames, name)
+	}
+	for _, a := range e.aliases {
+		v.aliases[a.Name] = a
+		v.aliasNames = with(v.aliasNames, a.Name)
+	}
+	for _, k := range keys {
+		v.keys[k.ID] = k
+		v.keyIDs = with(v.keyIDs, k.ID)
+	}
+	for _, g := range e.dropGrants {
+		v.hideGrant(g)
+	}
+	for i := range e.grants {
+		v.showGrant(&e.grants[i])
+	}
+	v.schedule()
+}
+
+// schedule finds the earliest deadline.
+func (v *view) schedule() {
+	v.deadline = time.Time{}
+	for _, k := range v.keys {
+		if t := k.Deletion; !t.IsZero() && (v.deadline.IsZero() || t.Before(v.deadline)) {
+			v.deadline = t
+		}
+	}
+}
+
+// with returns a sorted list that also holds s; without, one that does not. Both
+// leave the old list alone, which a reader may still hold.
+func with(list []string, s string) []string {
+	i, found := slices.BinarySearch(list, s)
+	if found {
+		return list
+	}
+	return slices.Insert(slices.Clone(list), i, s)
+}
+
+func without(list []string, s string) []string {
+	i, found := slices.BinarySearch(list, s)
+	if !found {
+		return list
+	}
+	return slices.Delete(slices.Clone(list), i, i+1)
+}
