@@ -557,7 +557,7 @@ type EntityInfo struct {
 // ErrorDetails is a structure of the API.
 type ErrorDetails struct {
 	Code    *string // required
-	Message *string `audit:"-"` // required
+	Message *string // required
 }
 
 // EvaluationResult is a structure of the API.
