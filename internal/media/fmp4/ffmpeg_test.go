@@ -171,17 +171,20 @@ func load(t *testing.T, file string) (*mkv.Header, []fragment) {
 			fragments = append(fragments, nil)
 		case *mkv.Block:
 			last := &fragments[len(fragments)-1]
-			*last = append(*last, fmp4.Sample{Track: uint32(ev.Track), PTS: header.Timestamp(ev.Timecode), Keyframe: ev.Keyframe, Data: bytes.Clone(ev.Payload)})
+			*last = fmp4.AppendSamples(*last, header, ev)
+			copied := &(*last)[len(*last)-1]
+			copied.Data = bytes.Clone(copied.Data)
 		}
 	}
 }
 
 func tracksOf(h *mkv.Header) (tracks []fmp4.Track) {
-	for _, t := range h.Tracks {
-		tracks = append(tracks, fmp4.Track{
-			ID: uint32(t.Number), CodecID: t.CodecID, CodecPrivate: t.CodecPrivate,
-			Width: int(t.Width), Height: int(t.Height), Channels: int(t.Channels),
-		})
+	for i := range h.Tracks {
+		t, err := fmp4.TrackOf(&h.Tracks[i])
+		if err != nil {
+			panic(err)
+		}
+		tracks = append(tracks, t)
 	}
 	return tracks
 }

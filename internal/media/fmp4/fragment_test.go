@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/obscura-video/obscura/internal/media/codec"
+	"github.com/obscura-video/obscura/internal/media/mkv"
 )
 
 func unhex(s string) []byte {
@@ -237,6 +238,36 @@ func TestMIMENamesAllCodecs(t *testing.T) {
 		if got, err := MIME(tracks); err != nil || got != want {
 			t.Errorf("%s, %v, want %s", got, err, want)
 		}
+	}
+}
+
+func TestSamplesOfLacedBlocksAreSpread(t *testing.T) {
+	stream := mkv.AppendHeader(nil, mkv.Info{}, []mkv.Track{{Number: 2, Type: mkv.TrackAudio, CodecID: codec.IDAAC, DefaultDuration: 20 * time.Millisecond}})
+	stream = mkv.AppendClusterStart(stream, 100)
+	stream = append(stream, 0xA3, 0x89, 0x82, 0, 5, 0x84, 1, 'a', 'b', 'c', 'd') // fixed lacing of two frames
+	r := mkv.NewReader(bytes.NewReader(stream), mkv.Options{})
+	var header *mkv.Header
+	for {
+		ev, err := r.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch ev := ev.(type) {
+		case *mkv.Header:
+			header = ev
+		case *mkv.Block:
+			got := AppendSamples(nil, header, ev)
+			if len(got) != 2 || got[0].PTS != 105*time.Millisecond || got[1].PTS != 125*time.Millisecond || string(got[1].Data) != "cd" {
+				t.Errorf("%+v", got)
+			}
+			return
+		}
+	}
+}
+
+func TestTrackOfRefusesEncodedContent(t *testing.T) {
+	if _, err := TrackOf(&mkv.Track{Number: 1, CodecID: codec.IDAVC, ContentEncoded: true}); !errors.Is(err, codec.ErrUnsupported) {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -6,8 +6,11 @@ import (
 	"bytes"
 	"encoding/hex"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 )
 
@@ -89,7 +92,7 @@ func TestFragmentsAreReplayedByteForByte(t *testing.T) {
 		case *ClusterStart:
 			media.Write(AppendPreamble(nil))
 			media.Write(header.Raw)
-			media.Write(AppendTags(nil, Tag{"AWS_KINESISVIDEO_FRAGMENT_NUMBER", "1"}))
+			media.Write(AppendTags(nil, Tag{FragmentNumber, "1"}))
 		}
 		media.Write(raw(ev))
 	}
@@ -108,6 +111,38 @@ func TestFragmentsAreReplayedByteForByte(t *testing.T) {
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// Files as ffmpeg writes them, alone and one after another.
+func TestReaderReplaysRealFiles(t *testing.T) {
+	files, err := filepath.Glob("../fmp4/testdata/*")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no fixtures: %v", err)
+	}
+	var joined []byte
+	for _, file := range append(files, "../../../cmd/obscura/demo/clip.mkv") {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		joined = append(joined, b...)
+		if _, replay, err := read(bytes.NewReader(b), Options{}); err != io.EOF || !bytes.Equal(replay, b) {
+			t.Errorf("%s: %v, %d of %d bytes replayed", file, err, len(replay), len(b))
+		}
+	}
+	events, replay, err := read(iotest.HalfReader(bytes.NewReader(joined)), Options{Concatenated: true})
+	if err != io.EOF || !bytes.Equal(replay, joined) {
+		t.Errorf("joined: %v, %d of %d bytes replayed", err, len(replay), len(joined))
+	}
+	headers := 0
+	for _, ev := range events {
+		if strings.HasPrefix(ev, "header") {
+			headers++
+		}
+	}
+	if headers != len(files)+1 {
+		t.Errorf("%d headers in %d files", headers, len(files)+1)
 	}
 }
 

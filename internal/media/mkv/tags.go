@@ -7,6 +7,20 @@ package mkv
 // Source: Kinesis Video producer SDKs; its value is empty.
 const EndOfFragment = "AWS_KINESISVIDEO_END_OF_FRAGMENT"
 
+// Names of the tags that GetMedia adds to a fragment: the first three before its cluster, the next two after it.
+// A file without a cluster, with ErrorID and ErrorCode, says why no more follows.
+//
+// Source: Kinesis Video Streams developer guide, GetMedia; recordings in the parser library for Java.
+const (
+	FragmentNumber    = "AWS_KINESISVIDEO_FRAGMENT_NUMBER"
+	ServerTimestamp   = "AWS_KINESISVIDEO_SERVER_TIMESTAMP"   // seconds with three decimals
+	ProducerTimestamp = "AWS_KINESISVIDEO_PRODUCER_TIMESTAMP" // seconds with three decimals
+	MillisBehindNow   = "AWS_KINESISVIDEO_MILLIS_BEHIND_NOW"
+	ContinuationToken = "AWS_KINESISVIDEO_CONTINUATION_TOKEN"
+	ErrorID           = "AWS_KINESISVIDEO_ERROR_ID"
+	ErrorCode         = "AWS_KINESISVIDEO_ERROR_CODE"
+)
+
 // Tag is a name with its text value, trailing NULs removed. Nested tags are listed after the one that holds them.
 type Tag struct {
 	Name, Value string

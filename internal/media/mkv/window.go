@@ -163,8 +163,9 @@ func (r *Reader) peek(at int) (id ID, size int64, n int, err error) {
 	return id, int64(v), n + sizeLen, nil
 }
 
-// whole reads the next element into memory. Its bytes are valid until they are released.
-func (r *Reader) whole(what string, limit int) (element, error) {
+// whole reads the next element into memory. Its bytes are valid until they are released. before counts against the limit
+// too.
+func (r *Reader) whole(what string, before, limit int) (element, error) {
 	id, size, n, err := r.peek(0)
 	if err != nil {
 		return element{}, err
@@ -173,8 +174,8 @@ func (r *Reader) whole(what string, limit int) (element, error) {
 		return element{}, r.malformed("element of unknown size where a size is needed")
 	}
 	total := int64(n) + size
-	if total > int64(limit) {
-		return element{}, r.tooLarge(what, total, int64(limit))
+	if sum := int64(before) + total; sum > int64(limit) {
+		return element{}, r.tooLarge(what, sum, int64(limit))
 	}
 	if err := r.fits(total, r.parentEnd()); err != nil {
 		return element{}, err
