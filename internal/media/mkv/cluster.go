@@ -28,7 +28,10 @@ func (r *Reader) startCluster() (Event, error) {
 		return nil, r.malformed("cluster timecode out of range")
 	}
 	r.timecode = int64(value)
-	r.start = ClusterStart{Timecode: value, Size: size, Raw: r.win.take(at)}
+	r.start = ClusterStart{Timecode: value, Size: size, Rest: -1, Raw: r.win.take(at)}
+	if r.clusterEnd >= 0 {
+		r.start.Rest = r.clusterEnd - r.win.offset() - int64(at)
+	}
 	r.state = (*Reader).readCluster
 	return &r.start, nil
 }

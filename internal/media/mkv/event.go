@@ -20,6 +20,7 @@ func (*ClusterEnd) event()   {}
 type ClusterStart struct {
 	Timecode uint64 // in timecode units; at most MaxTimecode
 	Size     int64  // of the cluster's data in bytes, -1 when unknown
+	Rest     int64  // how much of the data follows Raw, -1 when unknown
 
 	// Raw is the start of the cluster as it was sent: its ID and size, the timecode, and what stood before that.
 	Raw []byte

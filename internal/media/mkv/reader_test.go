@@ -349,6 +349,30 @@ func TestReaderTellsTruncationFromEnd(t *testing.T) {
 	}
 }
 
+func TestClusterStartTellsWhatFollows(t *testing.T) {
+	for name, tt := range map[string]struct {
+		cluster []byte
+		want    int64
+	}{
+		"unknown size": {cat(cluster7, frame), -1},
+		"known size":   {sized(8, IDCluster, cat(el(IDCRC32, 1, 2, 3, 4), el(IDTimecode, 7), frame)...), int64(len(frame))},
+	} {
+		r := NewReader(bytes.NewReader(cat(live, tt.cluster)), Options{})
+		for {
+			ev, err := r.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if start, ok := ev.(*ClusterStart); ok {
+				if start.Rest != tt.want {
+					t.Errorf("%s: %d, want %d", name, start.Rest, tt.want)
+				}
+				break
+			}
+		}
+	}
+}
+
 func TestReaderPassesOnErrorsOfItsSource(t *testing.T) {
 	broken := errors.New("connection reset")
 	src := io.MultiReader(bytes.NewReader(cat(live, cluster7, frame)), iotest.ErrReader(broken))
