@@ -202,3 +202,40 @@ func randomBytes(n int) []byte {
 	rand.Read(b)
 	return b
 }
+
+type contextT = context.Context
+
+// dump writes all values of db to out.
+func dump(t testing.TB, db meta.DB, out *strings.Builder) {
+	t.Helper()
+	err := db.View(t.Context(), func(r meta.Reader) error {
+		for row, err := range r.Scan(nil, nil) {
+			if err != nil {
+				return err
+			}
+			out.Write(row.Value)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func swapRows(t testing.TB, db meta.DB, a, b []byte) {
+	t.Helper()
+	err := db.Update(t.Context(), func(tx meta.Tx) error {
+		x, y := must(tx.Get(a)), must(tx.Get(b))
+		tx.Put(a, y)
+		tx.Put(b, x)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// namesOnly is a key policy that allows one principal some actions, and nobody anything else.
+func namesOnly(principal, action string) string {
+	return `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"` + principal + `"},"Action":"` + action + `","Resource":"*"}}`
+}
