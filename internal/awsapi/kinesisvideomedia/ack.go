@@ -200,9 +200,7 @@ func (a *Ack) decode(r *protocol.JSONReader) {
 		case "EventType":
 			a.EventType = r.String()
 		case "FragmentTimecode":
-			if n := protocol.ReadValue(r, (*protocol.JSONReader).Long); n != nil {
-				a.FragmentTimecode = new(uint64(*n))
-			}
+			a.FragmentTimecode = new(r.Unsigned())
 		case "FragmentNumber":
 			a.FragmentNumber = r.String()
 		case "ErrorCode":

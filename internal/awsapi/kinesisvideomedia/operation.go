@@ -65,12 +65,13 @@ func putMediaOperation(s MediaServer) *protocol.Operation {
 		}
 		return put, err
 	}
-	op.Encode = func(_ http.ResponseWriter, _ string, out any) error {
+	op.Encode = func(w http.ResponseWriter, _ string, out any) error {
 		put, ok := out.(*PutMediaInput)
 		if !ok || put == nil {
 			return fmt.Errorf("PutMedia: output is %T", out)
 		}
-		return put.Acks.Start() // the server ends the body when the handler returns
+		protocol.StopReading(w)
+		return put.Acks.Start() // net/http ends the response when the handler returns
 	}
 	return op
 }

@@ -82,6 +82,15 @@ func (r *JSONReader) integer(bits int, want string) int64 {
 	return n
 }
 
+// Unsigned takes a whole number of 64 bits without a sign.
+func (r *JSONReader) Unsigned() uint64 {
+	n, err := strconv.ParseUint(r.number(), 10, 64)
+	if err != nil {
+		r.wrong("an unsigned Long")
+	}
+	return n
+}
+
 // Float takes a number.
 func (r *JSONReader) Float() float64 {
 	text := r.number()

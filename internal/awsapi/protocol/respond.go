@@ -23,6 +23,7 @@ func (e *BegunError) Unwrap() error { return e.Err }
 // APIError becomes an internal failure, and its text stays here. A [BegunError]
 // panics with [http.ErrAbortHandler], which makes net/http cut the connection.
 func (s *Service) WriteError(w http.ResponseWriter, requestID string, err error) {
+	StopReading(w)
 	var begun *BegunError
 	if errors.As(err, &begun) {
 		panic(http.ErrAbortHandler)

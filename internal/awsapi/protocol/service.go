@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // Protocol is how a service puts calls into HTTP.
@@ -101,14 +102,36 @@ func (s *Service) Operation(name string) (*Operation, bool) {
 func (op *Operation) Read(w http.ResponseWriter, r *http.Request, requestID string) (*Request, error) {
 	req := &Request{HTTP: r, RequestID: requestID, Writer: w}
 	if op.StreamsIn {
-		// Otherwise net/http reads on before it answers, and waits for a client that
-		// is itself waiting. HTTP/2 needs no such thing and says so with an error.
-		_ = http.NewResponseController(w).EnableFullDuplex()
+		fullDuplex(w, r)
 		return req, nil
 	}
 	body, err := op.Service.readBody(w, r)
 	req.Body = body
 	return req, err
+}
+
+// fullDuplex lets HTTP/1 answer while the body comes; HTTP/2 does so by itself.
+// Otherwise net/http reads on before it answers, and waits for a client that is
+// itself waiting. The connection is not used again, since the body may not have been
+// read to its end, and net/http (1.26) then panics over the next request.
+func fullDuplex(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 1 {
+		_ = http.NewResponseController(w).EnableFullDuplex() // a recorder in a test cannot
+		w.Header().Set("Connection", "close")
+	}
+}
+
+// linger is how long a client may go on sending after its answer. Closing at once
+// would reset the connection, and the answer could be lost on its way.
+const linger = time.Second
+
+// StopReading bounds what is still read of a request whose connection will not be
+// used again. Without it net/http waits for more of the body before it closes the
+// connection, and a producer that waits for us would wait long.
+func StopReading(w http.ResponseWriter) {
+	if w.Header().Get("Connection") == "close" {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(linger)) // a recorder in a test cannot
+	}
 }
 
 func (s *Service) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
