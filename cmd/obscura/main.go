@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command obscura is the whole of Obscura in one binary: the server, the camera's and the viewer's side, and
+// the tools that look after a data directory. Each subcommand has a file of its own.
+//
+// Standard output carries the answer, standard error everything else. See exit.go for the exit codes.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is main with its surroundings given, so that tests can call it. It returns the exit code.
+func run(args []string, stdin *os.File, stdout, stderr *os.File) int {
+	t := newTerminal(stdin, stdout, stderr)
+	ctx, stop := interruptible(context.Background(), t)
+	defer stop()
+	root := newRoot(t)
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	if err := root.ExecuteContext(ctx); err != nil {
+		return t.fail(err)
+	}
+	return exitDone
+}
+
+// interruptible returns a context that ends at the first SIGINT or SIGTERM. The second one ends the program.
+func interruptible(parent context.Context, t *terminal) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() {
+		select {
+		case s := <-signals:
+			cancel(interruptedError{s})
+		case <-done:
+			return
+		}
+		select {
+		case <-signals:
+			os.Exit(exitInterrupted)
+		case <-done:
+		}
+	}()
+	return ctx, func() { close(done); signal.Stop(signals); cancel(nil) }
+}
+
+// interruptedError is the cause of a context that a signal ended.
+type interruptedError struct{ signal os.Signal }
+
+func (e interruptedError) Error() string { return "stopped by " + e.signal.String() }
+
+func newRoot(t *terminal) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "obscura",
+		Short: "Encrypted video and data streaming on your own machine, speaking AWS's APIs",
+		Long: `Obscura takes the place of Kinesis Video Streams, KMS, IAM/STS and CloudTrail on your
+own machine. AWS SDKs, the aws command and Kinesis Video producers work with it
+unchanged; only their endpoint changes.`,
+		Example: `  obscura serve                                   start the server
+  obscura camera --stream front-door --input demo  stream a clip into it
+  obscura view --stream front-door --output a.mp4  and play it back`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SuggestionsMinimumDistance = 2
+	t.addFlags(root.PersistentFlags())
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w\n  next: %s --help", err, cmd.CommandPath())}
+	})
+	for _, add := range subcommands {
+		root.AddCommand(add(t))
+	}
+	return root
+}
+
+// subcommands are all of the program's, in the order of its help.
+var subcommands = []func(*terminal) *cobra.Command{
+	newServe, newEnv, newVersion,
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+)
+
+// terminal is where the program talks: the answer on out, everything else on err.
+type terminal struct {
+	in, out, err *os.File
+	color        string // auto, always, never
+	json         bool
+}
+
+func newTerminal(in, out, err *os.File) *terminal {
+	return &terminal{in: in, out: out, err: err, color: "auto"}
+}
+
+func (t *terminal) addFlags(f *pflag.FlagSet) {
+	f.StringVar(&t.color, "color", "auto", "colour on standard error: auto, always or never")
+	f.BoolVar(&t.json, "json", false, "print the answer, and errors, as JSON")
+}
+
+// live says whether standard error is a terminal: then progress is one redrawn line, else plain lines.
+func (t *terminal) live() bool { return term.IsTerminal(int(t.err.Fd())) }
+
+// outIsTerminal says whether the answer is read by a person.
+func (t *terminal) outIsTerminal() bool { return term.IsTerminal(int(t.out.Fd())) }
+
+// width of standard error in columns; 80 where it is unknown.
+func (t *terminal) width() int {
+	if w, _, err := term.GetSize(int(t.err.Fd())); err == nil && w > 0 {
+		return w
+	}
+	return 80
+}
+
+func (t *terminal) colored() bool {
+	switch t.color {
+	case "always":
+		return true
+	case "never":
+		return false
+	}
+	return t.live() && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}
+
+// utf8 says whether the locale can show more than ASCII.
+func (t *terminal) utf8() bool {
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		if v := os.Getenv(name); v != "" {
+			v = strings.ToLower(v)
+			return strings.Contains(v, "utf-8") || strings.Contains(v, "utf8")
+		}
+	}
+	return false
+}
+
+func (t *terminal) paint(code, s string) string {
+	if !t.colored() {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}
+
+func (t *terminal) bold(s string) string   { return t.paint("1", s) }
+func (t *terminal) dim(s string) string    { return t.paint("2", s) }
+func (t *terminal) red(s string) string    { return t.paint("31", s) }
+func (t *terminal) green(s string) string  { return t.paint("32", s) }
+func (t *terminal) yellow(s string) string { return t.paint("33", s) }

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package server
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Off switches a listener off.
+const Off = "off"
+
+// Defaults of Config.
+const (
+	DefaultData    = "./obscura-data"
+	DefaultRegion  = "us-east-1"
+	DefaultAccount = "000000000000"
+
+	DefaultAPI   = "127.0.0.1:8443"
+	DefaultMedia = "127.0.0.1:8444"
+	DefaultAdmin = "127.0.0.1:9464"
+
+	// DefaultFreeSpace is kept free on the data directory's file system: below it the server refuses new
+	// data, because an index that meets a full disk stops.
+	DefaultFreeSpace = 512 << 20
+	// DefaultBackupHorizon is how long deleted footage stays on disk, so that a backup taken before the
+	// deletion still finds it.
+	DefaultBackupHorizon = 0
+)
+
+// Config says how a server runs. The zero value of a field means its default.
+type Config struct {
+	// Data is the data directory, made with mode 0700 when it does not exist. Default DefaultData.
+	Data string
+	// RootFile is the root key's file. Default: root.key in Data, which protects nothing from whoever takes
+	// the disk.
+	RootFile string
+	// Region and Account appear in every ARN. Account has 12 digits. They belong to the data directory: a
+	// change makes stored ARNs unreachable, so the server refuses it.
+	Region, Account string
+
+	// API, Media and Admin are listen addresses, host:port; port 0 picks a free one, Off switches it off.
+	API, Media, Admin Listener
+
+	// TLSCert and TLSKey are the operator's own certificate chain and key (PEM files). Default: a
+	// certificate of the local CA in Data/tls.
+	TLSCert, TLSKey string
+	// InsecureHTTP serves api and media without TLS. Refused unless both listen on loopback.
+	InsecureHTTP bool
+
+	// FreeSpace in bytes; see DefaultFreeSpace. Negative: no floor.
+	FreeSpace int64
+	// BackupHorizon; see DefaultBackupHorizon.
+	BackupHorizon time.Duration
+	// RequestsPerSecond bounds each access key's calls; 0 means no bound. A burst of twice as many passes.
+	RequestsPerSecond float64
+
+	// Log gets the operator's log; nil discards it. No secret is ever written to it.
+	Log *slog.Logger
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Listener is one of the server's addresses.
+type Listener struct {
+	// Listen is where the server listens, host:port, or Off.
+	Listen string
+	// Advertise is what clients are told, host or host:port. Default: the listen address.
+	Advertise string
+}
+
+func (c Config) withDefaults() (Config, error) {
+	set := func(s *string, def string) {
+		if *s == "" {
+			*s = def
+		}
+	}
+	set(&c.Data, DefaultData)
+	set(&c.Region, DefaultRegion)
+	set(&c.Account, DefaultAccount)
+	set(&c.API.Listen, DefaultAPI)
+	set(&c.Media.Listen, DefaultMedia)
+	set(&c.Admin.Listen, DefaultAdmin)
+	if c.FreeSpace == 0 {
+		c.FreeSpace = DefaultFreeSpace
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c, c.check()
+}
+
+func (c Config) check() error {
+	if len(c.Account) != 12 || strings.Trim(c.Account, "0123456789") != "" {
+		return fmt.Errorf("account %q: must be 12 digits", c.Account)
+	}
+	if c.Region == "" || strings.Trim(c.Region, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		return fmt.Errorf("region %q: must be lower-case letters, digits and hyphens", c.Region)
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return fmt.Errorf("a certificate and its key must be given together")
+	}
+	for name, l := range map[string]Listener{"api": c.API, "media": c.Media, "admin": c.Admin} {
+		if l.Listen == Off {
+			continue
+		}
+		host, _, err := net.SplitHostPort(l.Listen)
+		if err != nil {
+			return fmt.Errorf("%s listener %q: want host:port or off: %w", name, l.Listen, err)
+		}
+		if c.InsecureHTTP && name != "admin" && !isLoopback(host) {
+			return fmt.Errorf("%s listener %q: plain HTTP is served on loopback only", name, l.Listen)
+		}
+		if name == "admin" && !isLoopback(host) {
+			return fmt.Errorf("admin listener %q: it has no authentication and is served on loopback only", l.Listen)
+		}
+	}
+	return nil
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// advertised is the URL that clients are told for a listener bound to bound.
+func (l Listener) advertised(scheme string, bound net.Addr) string {
+	host, port, _ := net.SplitHostPort(bound.String())
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	switch h, p, err := net.SplitHostPort(l.Advertise); {
+	case l.Advertise == "":
+	case err == nil:
+		host, port = h, p
+	default:
+		host = strings.Trim(l.Advertise, "[]")
+	}
+	u := url.URL{Scheme: scheme, Host: net.JoinHostPort(host, port)}
+	return u.String()
+}
+
+// hosts are the names under which clients reach the listener, for its certificate.
+func (l Listener) hosts() []string {
+	var out []string
+	if h, _, err := net.SplitHostPort(l.Listen); err == nil && h != "" {
+		out = append(out, h)
+	}
+	if l.Advertise != "" {
+		h := strings.Trim(l.Advertise, "[]")
+		if host, port, err := net.SplitHostPort(l.Advertise); err == nil {
+			if _, err := strconv.Atoi(port); err == nil {
+				h = host
+			}
+		}
+		out = append(out, h)
+	}
+	return out
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/obscura-video/obscura/internal/rootkey"
+)
+
+// Errors about the data directory that the CLI explains.
+var (
+	// ErrForeign says that the folder holds something that is not Obscura's. Nothing in it was touched.
+	ErrForeign = errors.New("not an Obscura data directory, and not empty")
+	// ErrNewerFormat says that a later version of Obscura wrote the folder.
+	ErrNewerFormat = errors.New("written by a newer version of Obscura")
+	// ErrInUse says that another process has the data directory open.
+	ErrInUse = errors.New("in use by another process")
+)
+
+const (
+	// formatFile marks a data directory and says how it is laid out.
+	formatFile    = "FORMAT"
+	formatVersion = "obscura data directory v1"
+	formatPrefix  = "obscura data directory v"
+)
+
+// prepareData makes dir a data directory, or makes sure that it is one. It changes nothing in a folder that
+// is not.
+func prepareData(dir string) error {
+	text, err := os.ReadFile(filepath.Join(dir, formatFile))
+	switch {
+	case err == nil:
+		return checkFormat(dir, strings.TrimSpace(string(text)))
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if len(entries) > 0 {
+		return fmt.Errorf("%s: %w", dir, ErrForeign)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := os.Chmod(dir, 0o700); err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(dir, formatFile), []byte(formatVersion+"\n"), 0o600)
+}
+
+func checkFormat(dir, text string) error {
+	if text == formatVersion {
+		return nil
+	}
+	if strings.HasPrefix(text, formatPrefix) {
+		return fmt.Errorf("%s: %w (%s)", dir, ErrNewerFormat, text)
+	}
+	return fmt.Errorf("%s: %w", dir, ErrForeign)
+}
+
+// openRoot opens the root key; it makes one only where there is nothing yet that it could have to open.
+func openRoot(c Config) (*rootkey.File, error) {
+	path := c.RootFile
+	if path == "" {
+		path = filepath.Join(c.Data, "root.key")
+	}
+	root, err := rootkey.OpenFile(path)
+	if !errors.Is(err, rootkey.ErrMissing) {
+		return root, err
+	}
+	if _, statErr := os.Stat(filepath.Join(c.Data, "meta")); !errors.Is(statErr, fs.ErrNotExist) {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	return rootkey.CreateFile(path)
+}
+
+// writeFile replaces path with data, durable on return: written beside, synced, renamed, the folder synced.
+func writeFile(path string, data []byte, mode os.FileMode) error {
+	tmp, err := os.OpenFile(path+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
+	if err != nil {
+		return err
+	}
+	_, err = tmp.Write(data)
+	if err == nil {
+		err = tmp.Sync()
+	}
+	if err := errors.Join(err, tmp.Close()); err != nil {
+		os.Remove(tmp.Name())
+		return err
+	}
+	if err := os.Rename(tmp.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/obscura-video/obscura/internal/access"
+	"github.com/obscura-video/obscura/internal/audit"
+	cloudtrailapi "github.com/obscura-video/obscura/internal/awsapi/cloudtrail"
+	iamapi "github.com/obscura-video/obscura/internal/awsapi/iam"
+	kvapi "github.com/obscura-video/obscura/internal/awsapi/kinesisvideo"
+	archiveapi "github.com/obscura-video/obscura/internal/awsapi/kinesisvideoarchivedmedia"
+	mediaapi "github.com/obscura-video/obscura/internal/awsapi/kinesisvideomedia"
+	kmsapi "github.com/obscura-video/obscura/internal/awsapi/kms"
+	"github.com/obscura-video/obscura/internal/awsapi/protocol"
+	stsapi "github.com/obscura-video/obscura/internal/awsapi/sts"
+	"github.com/obscura-video/obscura/internal/envelope"
+	"github.com/obscura-video/obscura/internal/gateway"
+	"github.com/obscura-video/obscura/internal/meta/mem"
+	"github.com/obscura-video/obscura/internal/service/cloudtrail"
+	"github.com/obscura-video/obscura/internal/service/iam"
+	"github.com/obscura-video/obscura/internal/service/kinesisvideo"
+	"github.com/obscura-video/obscura/internal/service/kms"
+	"github.com/obscura-video/obscura/internal/service/sts"
+)
+
+// services are everything above the stores, in the order in which they are built.
+type services struct {
+	audit      *audit.Log
+	authorizer access.Authorizer
+	iam        *iam.Service
+	sts        *sts.Service
+	kms        *kms.Service
+	video      *kinesisvideo.Service
+	trail      *cloudtrail.Service
+	keys       *envelope.Keyring
+	spoolKeys  *envelope.Keyring
+}
+
+// openServices builds the services over s. The endpoints are what GetDataEndpoint hands out. What was opened
+// before an error is in the result too, to be closed.
+func openServices(ctx context.Context, c Config, s *stores, e Endpoints, m *metrics) (v *services, err error) {
+	v = new(services)
+	if v.audit, err = audit.Open(ctx, audit.Config{DB: s.db, Now: c.Now}); err != nil {
+		return v, err
+	}
+	if v.iam, err = iam.New(ctx, iam.Config{DB: s.db, Account: c.Account, Region: c.Region, Now: c.Now, Log: c.Log}); err != nil {
+		return v, err
+	}
+	v.authorizer = access.New(v.iam, c.Account, c.Region)
+	v.sts, err = sts.New(ctx, sts.Config{
+		DB: s.db, Account: c.Account, Directory: directory{v.iam}, Authorizer: v.authorizer, Now: c.Now,
+	})
+	if err != nil {
+		return v, err
+	}
+	v.kms, err = kms.New(kms.Config{
+		DB: s.db, Root: s.root, Access: v.authorizer, Account: c.Account, Region: c.Region, Now: c.Now,
+	})
+	if err != nil {
+		return v, err
+	}
+	if v.trail, err = cloudtrail.New(cloudtrail.Config{
+		DB: s.db, Events: v.audit, Authorizer: v.authorizer, Account: c.Account, Region: c.Region, Now: c.Now,
+	}); err != nil {
+		return v, err
+	}
+	return v, v.openVideo(c, s, e, m)
+}
+
+func (v *services) openVideo(c Config, s *stores, e Endpoints, m *metrics) (err error) {
+	ks := &keyService{
+		kms: v.kms, audit: v.audit, account: c.Account, region: c.Region,
+		principal: "kinesisvideo." + c.Region + ".amazonaws.com",
+	}
+	v.keys = envelope.New(s.db, ks, c.Now)
+	// The spool's wrapped keys are kept in memory alone: when it is gone, so is what they sealed.
+	v.spoolKeys = envelope.New(mem.New(), ks, c.Now)
+	v.video, err = kinesisvideo.New(kinesisvideo.Config{
+		DB:         s.db,
+		Archive:    kinesisvideo.Store{DB: s.db, Journal: s.journal, Keys: v.keys},
+		Spool:      kinesisvideo.Store{DB: s.spoolMeta, Journal: s.spool, Keys: v.spoolKeys},
+		Authorizer: v.authorizer,
+		Account:    c.Account, Region: c.Region,
+		MediaEndpoint: e.Media, APIEndpoint: e.API,
+		Metrics: m, Logger: c.Log, Now: c.Now,
+	})
+	return err
+}
+
+// router is every API that the server speaks.
+func (v *services) router() *protocol.Router {
+	return protocol.NewRouter(
+		kmsapi.New(v.kms),
+		kvapi.New(v.video),
+		mediaapi.New(v.video),
+		archiveapi.New(v.video),
+		iamapi.New(v.iam),
+		stsapi.New(v.sts),
+		cloudtrailapi.New(v.trail),
+	)
+}
+
+func (v *services) close() error {
+	var errs []error
+	if v.video != nil {
+		errs = append(errs, v.video.Close())
+	}
+	for _, k := range []*envelope.Keyring{v.keys, v.spoolKeys} {
+		if k != nil {
+			k.Close()
+		}
+	}
+	if v.kms != nil {
+		v.kms.Close()
+	}
+	if v.audit != nil {
+		errs = append(errs, v.audit.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// directory is what STS needs of IAM.
+type directory struct{ *iam.Service }
+
+// Role implements sts.Directory.
+func (d directory) Role(ctx context.Context, arn string) (sts.Role, bool) {
+	r, ok := d.Service.Role(ctx, arn)
+	return sts.Role(r), ok
+}
+
+// credentials knows long-term keys from IAM and temporary ones from STS.
+type credentials struct {
+	iam *iam.Service
+	sts *sts.Service
+}
+
+// temporaryPrefix begins the IDs of access keys that are worth nothing without their session token.
+const temporaryPrefix = "ASIA"
+
+// Credential implements gateway.Credentials.
+func (c credentials) Credential(ctx context.Context, id, token string) (access.Credential, error) {
+	if token == "" && !strings.HasPrefix(id, temporaryPrefix) {
+		cred, err := c.iam.LookupAccessKey(ctx, id)
+		if errors.Is(err, iam.ErrUnknownAccessKey) {
+			err = gateway.ErrUnknownClient
+		}
+		return cred, err
+	}
+	cred, err := c.sts.Resolve(ctx, id, token)
+	switch {
+	case errors.Is(err, sts.ErrExpiredToken):
+		err = gateway.ErrExpiredToken
+	case errors.Is(err, sts.ErrInvalidToken):
+		err = gateway.ErrUnknownClient
+	}
+	return cred, err
+}
+
+// recording takes the gateway's audit events and notes when each access key was used last.
+type recording struct {
+	audit  *audit.Log
+	iam    *iam.Service
+	region string
+}
+
+// Record implements gateway.Recorder.
+func (r recording) Record(ctx context.Context, e audit.Event) error {
+	if call, ok := access.FromContext(ctx); ok {
+		r.iam.MarkUsed(&call.Principal, call.Service, r.region)
+	}
+	return r.audit.Record(ctx, e)
+}
+
+// keyService is the KMS as the services see it: each call is made on the behalf of ctx's caller, decided like
+// one from the wire, and audited like one.
+type keyService struct {
+	kms             *kms.Service
+	audit           *audit.Log
+	account, region string
+	// principal is the service that calls, as kms:ViaService has it.
+	principal string
+}
+
+var _ envelope.KeyService = (*keyService)(nil)
+
+// GenerateDataKey implements envelope.KeyService.
+func (k *keyService) GenerateDataKey(ctx context.Context, keyID string, ec map[string]string) (envelope.DataKey, error) {
+	in := &kmsapi.GenerateDataKeyInput{KeyId: &keyID, EncryptionContext: ec, KeySpec: ptr(kmsapi.DataKeySpecAes256)}
+	out, err := invoke(ctx, k, "GenerateDataKey", in, k.kms.GenerateDataKey)
+	if err != nil {
+		return envelope.DataKey{}, err
+	}
+	return envelope.DataKey{KeyARN: *out.KeyId, Plaintext: out.Plaintext, Ciphertext: out.CiphertextBlob}, nil
+}
+
+// Decrypt implements envelope.KeyService.
+func (k *keyService) Decrypt(ctx context.Context, keyID string, ciphertext []byte, ec map[string]string) ([]byte, error) {
+	in := &kmsapi.DecryptInput{KeyId: &keyID, CiphertextBlob: ciphertext, EncryptionContext: ec}
+	out, err := invoke(ctx, k, "Decrypt", in, k.kms.Decrypt)
+	if err != nil {
+		return nil, err
+	}
+	return out.Plaintext, nil
+}
+
+// Authorize implements envelope.KeyService. Only refusals are audited: a use that was allowed with a warm cache
+// is part of the use that is on the record.
+func (k *keyService) Authorize(ctx context.Context, operation, keyID string, ec map[string]string) error {
+	child, call := access.Via(ctx, k.principal, "kms", operation)
+	err := k.kms.AuthorizeUse(child, operation, keyID, ec)
+	if err == nil {
+		return nil
+	}
+	params := map[string]any{"keyId": keyID, "encryptionContext": ec}
+	return k.record(child, call, params, nil, err)
+}
+
+// invoke makes one call of the KMS on the caller's behalf.
+func invoke[In, Out any](ctx context.Context, k *keyService, operation string, in *In, do func(context.Context, *In) (*Out, error)) (*Out, error) {
+	child, call := access.Via(ctx, k.principal, "kms", operation)
+	out, err := do(child, in)
+	var response map[string]any
+	if err == nil {
+		response = protocol.AuditParams(out)
+	}
+	if err := k.record(child, call, protocol.AuditParams(in), response, err); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// record audits a call and passes its error on.
+func (k *keyService) record(ctx context.Context, call *access.Call, params, response map[string]any, err error) error {
+	e := audit.NewEvent(call, audit.Outcome{
+		Region: k.region, Account: k.account, Params: params, Response: response, Err: err,
+	})
+	if auditErr := k.audit.Record(context.WithoutCancel(ctx), e); auditErr != nil {
+		return fmt.Errorf("audit of kms:%s: %w", call.Operation, auditErr)
+	}
+	return err
+}
+
+func ptr[T any](v T) *T { return &v }
