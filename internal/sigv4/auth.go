@@ -57,12 +57,13 @@ func ParseAuth(r *http.Request) (*Auth, error) {
 	if len(r.URL.RawQuery) > maxQueryBytes {
 		return nil, fail(Incomplete, "The query string is too long.")
 	}
-	switch lines := r.Header["Authorization"]; len(lines) {
-	case 0:
-	case 1:
-		return parseHeader(r, lines[0])
-	default:
-		return nil, fail(Incomplete, "Only one 'Authorization' header is allowed.")
+	for _, name := range [...]string{"Authorization", "X-Amz-Date", "X-Amz-Security-Token", "X-Amz-Content-Sha256"} {
+		if len(r.Header[name]) > 1 {
+			return nil, fail(Incomplete, "Only one '%s' header is allowed.", name)
+		}
+	}
+	if line := r.Header["Authorization"]; len(line) > 0 {
+		return parseHeader(r, line[0])
 	}
 	if strings.Contains(r.URL.RawQuery, "X-Amz-") {
 		if q := presignedQuery(r.URL.RawQuery); q != nil {
@@ -116,7 +117,7 @@ func headerLacks(fields map[string]string, dated bool) string {
 func headerTime(h http.Header) (amzDate string, t time.Time, ok bool) {
 	if v := h["X-Amz-Date"]; len(v) > 0 {
 		t, ok := parseTime(v[0])
-		return v[0], t, ok && len(v) == 1
+		return v[0], t, ok
 	}
 	v := h.Get("Date")
 	if t, ok := parseTime(v); ok {
