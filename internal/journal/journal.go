@@ -13,6 +13,10 @@
 // is what one row describes: a fragment, or a batch of records. An entry consists
 // of frames; in a batch each frame is a record with a number of its own.
 //
+// A stream is named by its owner, a service; the shards of a stream are streams to the
+// journal, see Shard. Entries of one stream are committed in the order of their
+// numbers, so one that is neither committed nor aborted holds up those after it.
+//
 // The invariants: an entry that was acknowledged is found again with its exact
 // bytes; numbers of a stream become visible in ascending order only, so a reader
 // who has passed one never finds a smaller one later; a number is sealed once.
@@ -20,7 +24,8 @@
 // Rows are described in docs/formats/meta-keys.md, frames in
 // docs/formats/sealed-frame.md.
 //
-// Lock order: Journal.mu, then Writer.mu, then hub.mu. None is held during I/O.
+// Lock order: Fragment.mu, then Writer.mu, then Journal.mu, then hub.mu. I/O is done
+// under Fragment.mu only.
 package journal
 
 import (
@@ -49,6 +54,10 @@ var (
 	ErrDone = errors.New("journal: fragment is finished")
 	// ErrClosed says that the journal was closed.
 	ErrClosed = errors.New("journal: closed")
+	// ErrBroken says that a commit failed in a way that leaves its outcome unknown, so
+	// that the order of streams can no longer be promised. The journal writes no more
+	// until it is opened again.
+	ErrBroken = errors.New("journal: broken")
 	// ErrTooLarge says that a frame, descriptor or batch exceeds its limit.
 	ErrTooLarge = errors.New("journal: too large")
 )
@@ -63,6 +72,16 @@ const (
 	MaxMetaBytes = 16 << 10
 	// MaxBatch bounds the number of records in one Append.
 	MaxBatch = 10_000
+	// MaxBatchBytes bounds the payloads and attributes of one Append together.
+	MaxBatchBytes = 64 << 20
+	// MaxStreamBytes bounds the name of a stream, its shard included.
+	MaxStreamBytes = 512
+	// MaxIndexBytes bounds the key of an index row.
+	MaxIndexBytes = 512
+	maxIndexName  = 32
+	maxIndexKeys  = 16
+	maxKeyID      = 1024
+	maxInline     = 64 << 10
 )
 
 // Seq is the number of an entry or record: the epoch in the upper 32 bits, a
@@ -89,8 +108,8 @@ const (
 	KindRecords Kind = 2
 )
 
-// Sealer seals under one data key. It may be used concurrently. A *seal.Key
-// with a name is one (see NewStaticKey); package envelope has those of the KMS.
+// Sealer seals under one data key. It may be used concurrently. Package envelope has
+// those of the KMS; StaticKey is one for streams that live in memory, and for tests.
 type Sealer interface {
 	// KeyID names the data key for Keyring.Opener: at most 1 kB, stored in the row.
 	KeyID() string
@@ -101,8 +120,9 @@ type Sealer interface {
 
 // Opener opens what the Sealer of the same key ID sealed.
 type Opener interface {
-	// Open appends the plaintext to dst; ciphertext may lie where it goes. Any
-	// error means that the message is not authentic.
+	// Open appends the plaintext to dst; ciphertext may lie where it goes. seal.ErrOpen
+	// means that the message is not authentic, which readers get as ErrCorrupt; they get
+	// every other error as it is.
 	Open(dst []byte, nonce *[seal.NonceSize]byte, ciphertext, aad []byte) ([]byte, error)
 }
 
@@ -204,7 +224,7 @@ const (
 	EventFrame                       // a frame came; provisional until the commit
 	EventCommit                      // the entry is durable
 	EventAbort                       // the fragment will never be stored: forget its frames
-	EventLost                        // this node no longer owns the stream: read the store
+	EventOwner                       // the stream has another owner: read the store
 	EventStored                      // only from Follow: read this entry from the store
 )
 
@@ -217,6 +237,9 @@ type Event struct {
 	Time       time.Time   // of EventBegin
 	Frame      *Frame      // of EventFrame
 	Descriptor *Descriptor // of EventCommit and EventStored
+	// Seen, of EventStored, is how many of its frames Follow has yielded live before it
+	// lost track: the reader skips as many.
+	Seen int
 }
 
 // Options are those of Open. The zero value is usable.
