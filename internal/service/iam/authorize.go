@@ -4,6 +4,7 @@ package iam
 
 import (
 	"context"
+	"maps"
 	"strings"
 
 	"github.com/obscura-video/obscura/internal/access"
@@ -83,19 +84,13 @@ func (s *Service) allow(ctx context.Context, operation, resource string, c condi
 	return nil
 }
 
-// allowOn authorises an operation on the entity of that name and returns it. Whether it exists is
-// revealed only to who may know.
+// allowOn authorises an operation on the entity of that name and returns it. c holds what the request says, which
+// goes before what is known of the entity. Whether it exists is revealed only to who may know.
 func (s *Service) allowOn(ctx context.Context, v *view, operation string, k kind, name string, c conditions) (*entity, error) {
-	if c == nil {
-		c = conditions{}
-	}
 	e := v.find(k, name)
-	given, boundarySet := c["iam:permissionsboundary"]
-	c.of(e)
-	if boundarySet {
-		c["iam:permissionsboundary"] = given
-	}
-	if err := s.allow(ctx, operation, s.arnOf(e, k, name), c); err != nil {
+	all := conditions{}.of(e)
+	maps.Copy(all, c)
+	if err := s.allow(ctx, operation, s.arnOf(e, k, name), all); err != nil {
 		return nil, err
 	}
 	if e == nil {

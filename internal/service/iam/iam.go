@@ -45,8 +45,7 @@ type Config struct {
 	DB      meta.DB
 	Account string // 12 digits
 	Region  string // reported where AWS reports one, "us-east-1"
-	// Authorizer decides the operations of this service. It may be nil until SetAuthorizer is called: it
-	// needs the service as its IdentitySource.
+	// Authorizer decides the operations of this service; access.New over the service itself when nil.
 	Authorizer access.Authorizer
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time

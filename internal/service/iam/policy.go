@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -21,14 +22,13 @@ func policyOrder(p *managedPolicy) string { return strings.ToLower(p.Name) + "\x
 
 // allowPolicy authorises an operation on a managed policy and returns it.
 func (s *Service) allowPolicy(ctx context.Context, v *view, operation, policyARN string, c conditions) (*managedPolicy, error) {
-	if c == nil {
-		c = conditions{}
-	}
 	p := v.policies[policyARN]
+	all := conditions{}
 	if p != nil {
-		c.resourceTags(p.Tags)
+		all.resourceTags(p.Tags)
 	}
-	if err := s.allow(ctx, operation, policyARN, c); err != nil {
+	maps.Copy(all, c)
+	if err := s.allow(ctx, operation, policyARN, all); err != nil {
 		return nil, err
 	}
 	if err := checkPolicyARN(policyARN); err != nil {
