@@ -77,12 +77,20 @@ func newAckWriter(s *protocol.Service, r *protocol.Request, required bool) *ackW
 // errReturned is the answer to an ack that comes after its PutMedia.
 var errReturned = errors.New("kinesisvideomedia: PutMedia has returned")
 
-// close stops further acks and says whether the response has begun.
-func (a *ackWriter) close() (begun bool) {
+// finish ends the response with what PutMedia returned: well, or as a [protocol.BegunError]
+// once it has begun.
+func (a *ackWriter) finish(err error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.closed = true
-	return a.started
+	if err == nil {
+		protocol.StopReading(a.w)
+		err = a.start()
+	}
+	if err != nil && a.started {
+		err = &protocol.BegunError{Err: err}
+	}
+	return err
 }
 
 // Start sends the status.

@@ -50,7 +50,8 @@ func (in *PutMediaInput) Validate(c *protocol.Check) {
 
 var timecodeTypes = protocol.Text{Enum: []string{FragmentTimecodeTypeAbsolute, FragmentTimecodeTypeRelative}}
 
-// putMediaOperation is the row of PutMedia in the dispatch table.
+// putMediaOperation is the row of PutMedia in the dispatch table. Its Call answers by
+// itself, unless it fails before the first ack.
 func putMediaOperation(s MediaServer) *protocol.Operation {
 	op := &protocol.Operation{Name: "PutMedia", Method: http.MethodPost, Path: PutMediaPath, StreamsIn: true, StreamsOut: true}
 	op.Decode = func(r *protocol.Request) (any, error) { return decodePutMedia(op.Service, r) }
@@ -60,19 +61,12 @@ func putMediaOperation(s MediaServer) *protocol.Operation {
 			return nil, fmt.Errorf("PutMedia: input is %T", in)
 		}
 		err := s.PutMedia(ctx, put)
-		if acks, ok := put.Acks.(*ackWriter); ok && acks.close() && err != nil {
-			err = &protocol.BegunError{Err: err}
+		if acks, ok := put.Acks.(*ackWriter); ok {
+			err = acks.finish(err)
 		}
 		return put, err
 	}
-	op.Encode = func(w http.ResponseWriter, _ string, out any) error {
-		put, ok := out.(*PutMediaInput)
-		if !ok || put == nil {
-			return fmt.Errorf("PutMedia: output is %T", out)
-		}
-		protocol.StopReading(w)
-		return put.Acks.Start() // net/http ends the response when the handler returns
-	}
+	op.Encode = func(http.ResponseWriter, string, any) error { return nil } // Call has answered
 	return op
 }
 
