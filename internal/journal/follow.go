@@ -61,14 +61,19 @@ func (f *follower) run(ctx context.Context) error {
 	}
 }
 
-// errPoll says that it is time to look into the store of a stream that is not ours.
+// errPoll says that it is time to look into the store.
 var errPoll = errors.New("journal: poll")
 
+// idlePolls is how many poll intervals a follower waits for an event of a stream that this
+// process owns, as far as it knows: who loses a stream learns it at his next commit only.
+const idlePolls = 4
+
 func (f *follower) next(ctx context.Context) (Event, error) {
+	wait := f.j.o.PollInterval
 	if f.j.owns(f.stream) {
-		return f.sub.Next(ctx)
+		wait *= idlePolls
 	}
-	poll, cancel := context.WithTimeoutCause(ctx, f.j.o.PollInterval, errPoll)
+	poll, cancel := context.WithTimeoutCause(ctx, wait, errPoll)
 	defer cancel()
 	e, err := f.sub.Next(poll)
 	if ctx.Err() != nil {
