@@ -16,7 +16,9 @@ import (
 
 	awsv2 "github.com/aws/aws-sdk-go-v2/aws"
 	signerv2 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	//lint:ignore SA1019 deployed clients still sign with it
 	credentialsv1 "github.com/aws/aws-sdk-go/aws/credentials"
+	//lint:ignore SA1019 deployed clients still sign with it
 	signerv1 "github.com/aws/aws-sdk-go/aws/signer/v4"
 )
 

@@ -63,12 +63,43 @@ func mismatch() *Error {
 		"Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
 }
 
-func expired(signed string, now time.Time, window time.Duration) *Error {
-	return fail(Expired, "Signature expired: %s is now earlier than %s (%s - %d min.)",
-		signed, formatTime(now.Add(-window)), formatTime(now), int(window.Minutes()))
+func wrongRegion(a *Auth, regions []string) *Error {
+	expected := ""
+	if len(regions) > 0 {
+		expected = regions[0]
+	}
+	e := fail(WrongRegion, "Credential should be scoped to a valid region, not '%s'.", a.Region)
+	if a.Service == "s3" {
+		e = fail(WrongRegion, "The authorization header is malformed; the region '%s' is wrong; expecting '%s'", a.Region, expected)
+	}
+	e.Expected = expected
+	return e
 }
 
-func notYetCurrent(signed string, now time.Time, window time.Duration) *Error {
+// s3Skewed is S3's text for clocks that differ, either way.
+const s3Skewed = "The difference between the request time and the current time is too large."
+
+func expired(a *Auth, now time.Time, window time.Duration) *Error {
+	if a.Service == "s3" {
+		return fail(Expired, s3Skewed)
+	}
+	return fail(Expired, "Signature expired: %s is now earlier than %s (%s - %d min.)",
+		formatTime(a.Time), formatTime(now.Add(-window)), formatTime(now), int(window.Minutes()))
+}
+
+func presignExpired(a *Auth, now time.Time) *Error {
+	if a.Service == "s3" {
+		return fail(PresignExpired, "Request has expired")
+	}
+	e := expired(a, now, a.Expires)
+	e.Kind = PresignExpired
+	return e
+}
+
+func notYetCurrent(a *Auth, now time.Time, window time.Duration) *Error {
+	if a.Service == "s3" {
+		return fail(NotYetCurrent, s3Skewed)
+	}
 	return fail(NotYetCurrent, "Signature not yet current: %s is still later than %s (%s + %d min.)",
-		signed, formatTime(now.Add(window)), formatTime(now), int(window.Minutes()))
+		formatTime(a.Time), formatTime(now.Add(window)), formatTime(now), int(window.Minutes()))
 }

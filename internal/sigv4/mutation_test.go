@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"path"
@@ -41,7 +42,7 @@ func (r *random) intn(n int) int {
 func wire(s sample) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n", s.r.Method, s.r.RequestURI, s.r.Host)
-	for _, name := range slices.Sorted(mapKeys(s.r.Header)) {
+	for _, name := range slices.Sorted(maps.Keys(s.r.Header)) {
 		for _, v := range s.r.Header[name] {
 			if name != "Content-Length" {
 				fmt.Fprintf(&b, "%s: %s\r\n", name, v)
@@ -56,18 +57,11 @@ func wire(s sample) []byte {
 	return b.Bytes()
 }
 
-func mapKeys(h http.Header) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range h {
-			if !yield(k) {
-				return
-			}
-		}
-	}
-}
+// A check is Verifier.Verify, or something weaker that the search must find out.
+type check func(now time.Time, r *http.Request, auth *Auth, secret string, payload Payload) error
 
 // serve does what a server does with the bytes of a request: parse, find the secret, check the token, verify.
-func serve(v *Verifier, raw []byte, token string, payload func(string) Payload) (*http.Request, string, *Auth, error) {
+func serve(verify check, raw []byte, token string, payload func(string) Payload) (*http.Request, string, *Auth, error) {
 	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(raw)))
 	if err != nil {
 		return nil, "", nil, err
@@ -83,7 +77,7 @@ func serve(v *Verifier, raw []byte, token string, payload func(string) Payload) 
 	if auth.AccessKeyID != testKey || auth.SessionToken != token {
 		return nil, "", nil, ErrUnknownKey()
 	}
-	return r, string(body), auth, v.Verify(testTime.Add(time.Minute), r, auth, testSecret, payload(string(body)))
+	return r, string(body), auth, verify(testTime.Add(time.Minute), r, auth, testSecret, payload(string(body)))
 }
 
 // sameMeaning is an independent judgement whether two requests that verified say the same: it compares
@@ -175,55 +169,106 @@ func mutate(rnd *random, raw []byte) []byte {
 	return b
 }
 
-// TestNoChangeToWhatASignatureCoversIsAccepted makes random changes to the bytes of signed requests until 100,000
-// of them were real changes; a change that verifies must mean the same as the original.
-func TestNoChangeToWhatASignatureCoversIsAccepted(t *testing.T) {
-	const wanted = 100_000
-	rnd := &random{seed: 20261123}
-	v := newTestVerifier()
-	type original struct {
-		sample
-		raw         []byte
-		r           *http.Request
-		receivedAs  string
-		auth        *Auth
-		bodyCovered bool
-	}
-	var originals []original
+// An original is a signed request and what the server made of it.
+type original struct {
+	sample
+	raw         []byte
+	r           *http.Request
+	received    string // the body
+	auth        *Auth
+	bodyCovered bool
+}
+
+func originals(t *testing.T, verify check) []original {
+	var out []original
 	for _, s := range append(officialSamples(t), handmadeSamples(t)...) {
 		if s.r.ProtoMajor == 2 {
-			continue
+			continue // has no bytes in HTTP/1.1
 		}
-		o := original{sample: s, raw: wire(s), bodyCovered: true}
+		o := original{sample: s, raw: wire(s)}
 		auth, err := ParseAuth(s.r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if o.r, o.receivedAs, o.auth, err = serve(v, o.raw, auth.SessionToken, s.payload); err != nil {
+		if o.r, o.received, o.auth, err = serve(verify, o.raw, auth.SessionToken, s.payload); err != nil {
 			t.Fatalf("%s: %v\n%s", s.name, err, o.raw)
 		}
-		_, err = s.payload("other").resolve(auth)
-		o.bodyCovered = s.payload("other").form == hashedBody && (err != nil || !(auth.Service == "s3" && auth.Presigned))
-		originals = append(originals, o)
+		o.bodyCovered = s.payload("").form == hashedBody && !(auth.Service == "s3" && auth.Presigned)
+		out = append(out, o)
 	}
-	refused, same := 0, 0
+	return out
+}
+
+// search changes the originals at random until this package has refused as many as wanted, or a change to what a
+// signature covers was accepted, which it describes.
+func search(all []original, verify check, seed uint64, wanted int) (refused, same int, found string) {
+	rnd := &random{seed: seed}
 	for refused < wanted {
-		o := originals[rnd.intn(len(originals))]
+		o := all[rnd.intn(len(all))]
 		changed := mutate(rnd, o.raw)
-		r, body, auth, err := serve(v, changed, o.auth.SessionToken, o.payload)
+		r, body, auth, err := serve(verify, changed, o.auth.SessionToken, o.payload)
 		if e := (*Error)(nil); errors.As(err, &e) {
-			refused++ // by this package
+			refused++
 			continue
 		}
 		if err != nil {
 			continue // by net/http, which does not count
 		}
 		same++
-		if what := sameMeaning(o.r, r, o.auth, auth, o.receivedAs, body, o.bodyCovered); what != "" {
-			t.Fatalf("%s: %s changed and accepted (seed %d)\n%q\n%q", o.name, what, rnd.seed, o.raw, changed)
+		if what := sameMeaning(o.r, r, o.auth, auth, o.received, body, o.bodyCovered); what != "" {
+			return refused, same, fmt.Sprintf("%s: %s (seed %d)\n%q\n%q", o.name, what, seed, o.raw, changed)
 		}
 	}
+	return refused, same, ""
+}
+
+// TestNoChangeToWhatASignatureCoversIsAccepted makes random changes to the bytes of signed requests until 100,000
+// are refused; one that verifies must mean the same as the original.
+func TestNoChangeToWhatASignatureCoversIsAccepted(t *testing.T) {
+	verify := newTestVerifier().Verify
+	refused, same, found := search(originals(t, verify), verify, 20261123, 100_000)
+	if found != "" {
+		t.Fatalf("accepted: %s", found)
+	}
 	t.Logf("%d changes refused, %d accepted that change nothing the signature covers", refused, same)
+}
+
+// TestSearchFindsWeakVerifiers is the control: verifiers with a hole each must be found out.
+func TestSearchFindsWeakVerifiers(t *testing.T) {
+	v := newTestVerifier()
+	all := originals(t, v.Verify)
+	good := map[string]Payload{}
+	for _, o := range all {
+		good[o.auth.Signature] = o.payload(o.received)
+	}
+	for name, weak := range map[string]check{
+		"all pass": func(time.Time, *http.Request, *Auth, string, Payload) error { return nil },
+		"body not compared": func(now time.Time, r *http.Request, a *Auth, secret string, _ Payload) error {
+			return v.Verify(now, r, a, secret, good[a.Signature])
+		},
+		"unsigned headers pass": func(now time.Time, r *http.Request, a *Auth, secret string, p Payload) error {
+			for name := range r.Header {
+				if actedUpon(strings.ToLower(name), a.Service) && !a.Signed(name) {
+					r = r.Clone(r.Context())
+					r.Header.Del(name)
+				}
+			}
+			return v.Verify(now, r, a, secret, p)
+		},
+		"method not covered": func(now time.Time, r *http.Request, a *Auth, secret string, p Payload) error {
+			for _, method := range []string{"GET", "POST", "PUT"} {
+				r := r.Clone(r.Context())
+				if r.Method = method; v.Verify(now, r, a, secret, p) == nil {
+					return nil
+				}
+			}
+			return mismatch()
+		},
+	} {
+		if _, _, found := search(all, weak, 1, 50_000); found == "" {
+			t.Errorf("%s: not found", name)
+		}
+	}
 }
 
 // TestEveryByteOfASignatureMatters changes each digit of a signature to each other one.

@@ -71,24 +71,18 @@ func (v *Verifier) Verify(now time.Time, r *http.Request, auth *Auth, secret str
 
 func (v *Verifier) checkScope(a *Auth, now time.Time) error {
 	if !global(a.Service) && !slices.Contains(v.regions, a.Region) {
-		e := fail(WrongRegion, "Credential should be scoped to a valid region, not '%s'.", a.Region)
-		if len(v.regions) > 0 {
-			e.Expected = v.regions[0]
-		}
-		return e
+		return wrongRegion(a, v.regions)
 	}
-	signed, skew := formatTime(a.Time), Skew(a.Service)
+	skew := Skew(a.Service)
 	switch {
 	case a.Time.After(now.Add(skew)):
-		return notYetCurrent(signed, now, skew)
+		return notYetCurrent(a, now, skew)
 	case a.Presigned && a.Expires > 0:
 		if now.After(a.Time.Add(a.Expires)) {
-			e := expired(signed, now, a.Expires)
-			e.Kind = PresignExpired
-			return e
+			return presignExpired(a, now)
 		}
 	case a.Time.Before(now.Add(-skew)):
-		return expired(signed, now, skew)
+		return expired(a, now, skew)
 	}
 	return nil
 }
