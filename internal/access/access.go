@@ -19,6 +19,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/obscura-video/obscura/internal/policy"
 )
@@ -73,11 +74,16 @@ func (d *Denied) Error() string { return d.Message }
 type authorizer struct {
 	identities      IdentitySource
 	account, region string
+	now             func() time.Time
 }
 
-// New returns the server's Authorizer over the identity policies of ids.
-func New(ids IdentitySource, account, region string) Authorizer {
-	return &authorizer{identities: ids, account: account, region: region}
+// New returns the server's Authorizer over the identity policies of ids. now is the clock by which sessions end
+// and time conditions are decided, also for a call that began long ago; nil means time.Now.
+func New(ids IdentitySource, account, region string, now func() time.Time) Authorizer {
+	if now == nil {
+		now = time.Now
+	}
+	return &authorizer{identities: ids, account: account, region: region, now: now}
 }
 
 // Authorize implements Authorizer.
@@ -87,7 +93,10 @@ func (a *authorizer) Authorize(ctx context.Context, r Request) error {
 		return ErrNoCall
 	}
 	call.markDecided()
-	p := &call.Principal
+	p, now := &call.Principal, a.now()
+	if s := p.Session; s != nil && !s.Expires.IsZero() && !now.Before(s.Expires) {
+		return &Denied{Message: "The security token included in the request is expired", Explicit: true}
+	}
 	identity, boundary, err := a.identities.PoliciesFor(ctx, p)
 	if err != nil {
 		return fmt.Errorf("access: policies of %s: %w", p.ARN, err)
@@ -111,7 +120,7 @@ func (a *authorizer) Authorize(ctx context.Context, r Request) error {
 		Action:    r.Action,
 		Resource:  r.Resource,
 		Principal: p.Principal,
-		Context:   &conditionContext{call: call, request: &r, account: a.account, region: a.region, owner: owner},
+		Context:   &conditionContext{call: call, request: &r, region: a.region, owner: owner, now: now},
 	}, set)
 	if d.Allowed {
 		return nil

@@ -15,6 +15,8 @@ import (
 
 const account = "000000000000"
 
+func clock() time.Time { return time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC) }
+
 // fixed is an IdentitySource that gives everybody the same policies.
 type fixed struct {
 	identity []*policy.Document
@@ -51,7 +53,7 @@ func user() access.Principal {
 func call(p access.Principal) (context.Context, *access.Call) {
 	c := &access.Call{
 		Principal: p, Service: "kms", Operation: "Decrypt", SourceIP: "192.0.2.7", SecureTransport: true,
-		UserAgent: "aws-cli", Time: time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC),
+		UserAgent: "aws-cli", Time: clock(),
 	}
 	return access.NewContext(context.Background(), c), c
 }
@@ -60,7 +62,7 @@ var decrypt = access.Request{Action: "kms:Decrypt", Resource: "arn:aws:kms:us-ea
 
 func TestNothingIsAllowedByDefault(t *testing.T) {
 	ctx, c := call(user())
-	err := access.New(fixed{}, account, "us-east-1").Authorize(ctx, decrypt)
+	err := access.New(fixed{}, account, "us-east-1", clock).Authorize(ctx, decrypt)
 	d, ok := errors.AsType[*access.Denied](err)
 	if !ok || d.Explicit {
 		t.Fatalf("got %v", err)
@@ -76,7 +78,7 @@ func TestNothingIsAllowedByDefault(t *testing.T) {
 }
 
 func TestAuthorizerFailsClosed(t *testing.T) {
-	a := access.New(fixed{err: errors.New("store is gone")}, account, "us-east-1")
+	a := access.New(fixed{err: errors.New("store is gone")}, account, "us-east-1", clock)
 	ctx, _ := call(user())
 	if err := a.Authorize(ctx, decrypt); err == nil || strings.Contains(err.Error(), "not authorized") {
 		t.Errorf("unreadable policies: %v", err)
@@ -109,7 +111,7 @@ func TestConditionKeysOfTheCallCanDecide(t *testing.T) {
 			ctx, _ := call(user())
 			r := decrypt
 			r.Context = map[string][]string{"kms:encryptioncontext:room": {"dark"}}
-			err := access.New(allow(t, `,"Condition":{`+tc.condition+`}`), account, "us-east-1").Authorize(ctx, r)
+			err := access.New(allow(t, `,"Condition":{`+tc.condition+`}`), account, "us-east-1", clock).Authorize(ctx, r)
 			if (err == nil) != tc.allowed {
 				t.Errorf("allowed %v, want %v: %v", err == nil, tc.allowed, err)
 			}
@@ -119,7 +121,7 @@ func TestConditionKeysOfTheCallCanDecide(t *testing.T) {
 
 func TestCallOnSomebodysBehalfSaysSo(t *testing.T) {
 	const video = "kinesisvideo.us-east-1.amazonaws.com"
-	a := access.New(allow(t, `,"Condition":{"StringEquals":{"kms:ViaService":"`+video+`"},"Bool":{"aws:ViaAWSService":"true"}}`), account, "us-east-1")
+	a := access.New(allow(t, `,"Condition":{"StringEquals":{"kms:ViaService":"`+video+`"},"Bool":{"aws:ViaAWSService":"true"}}`), account, "us-east-1", clock)
 	ctx, outer := call(user())
 	if err := a.Authorize(ctx, decrypt); err == nil {
 		t.Error("a direct call passed for one of a service")
@@ -137,11 +139,26 @@ func TestCallOnSomebodysBehalfSaysSo(t *testing.T) {
 	}
 }
 
+func TestSessionEndsForACallThatRuns(t *testing.T) {
+	p := user()
+	now := clock()
+	p.Session = &access.Session{Expires: now.Add(time.Minute)}
+	ctx, _ := call(p)
+	a := access.New(allow(t, ""), account, "us-east-1", func() time.Time { return now })
+	if err := a.Authorize(ctx, decrypt); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(time.Minute)
+	if err := a.Authorize(ctx, decrypt); err == nil {
+		t.Error("allowed after the session's end")
+	}
+}
+
 func TestSessionPoliciesCut(t *testing.T) {
 	p := user()
 	p.Session = &access.Session{HasPolicies: true}
 	ctx, _ := call(p)
-	if err := access.New(allow(t, ""), account, "us-east-1").Authorize(ctx, decrypt); err == nil {
+	if err := access.New(allow(t, ""), account, "us-east-1", clock).Authorize(ctx, decrypt); err == nil {
 		t.Error("a session whose policies allow nothing was allowed")
 	}
 }

@@ -14,9 +14,10 @@ import (
 //
 // Source: IAM User Guide, "AWS global condition context keys".
 type conditionContext struct {
-	call                   *Call
-	request                *Request
-	account, region, owner string
+	call          *Call
+	request       *Request
+	region, owner string
+	now           time.Time
 }
 
 // Get implements policy.Context. key is in lower case.
@@ -53,9 +54,9 @@ func (c *conditionContext) callKey(key string) (string, bool) {
 	call := c.call
 	switch key {
 	case "aws:currenttime":
-		return call.Time.UTC().Format(time.RFC3339), true
+		return c.now.UTC().Format(time.RFC3339), true
 	case "aws:epochtime":
-		return strconv.FormatInt(call.Time.Unix(), 10), true
+		return strconv.FormatInt(c.now.Unix(), 10), true
 	case "aws:sourceip":
 		// A service that calls on somebody's behalf has no address of the caller's.
 		return call.SourceIP, call.SourceIP != "" && len(call.Via) == 0

@@ -89,7 +89,7 @@ type fixture struct {
 }
 
 func newFixture(allow bool) *fixture {
-	authorizer := access.New(decider{allow}, "000000000000", "us-east-1")
+	authorizer := access.New(decider{allow}, "000000000000", "us-east-1", nil)
 	f := &fixture{server: &keys{authorizer: authorizer}, audit: &recorder{}}
 	f.config = gateway.Config{
 		Router:      protocol.NewRouter(kms.New(f.server)),

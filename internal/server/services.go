@@ -51,7 +51,7 @@ func openServices(ctx context.Context, c Config, s *stores, e Endpoints, m *metr
 	if v.iam, err = iam.New(ctx, iam.Config{DB: s.db, Account: c.Account, Region: c.Region, Now: c.Now, Log: c.Log}); err != nil {
 		return v, err
 	}
-	v.authorizer = access.New(v.iam, c.Account, c.Region)
+	v.authorizer = access.New(v.iam, c.Account, c.Region, c.Now)
 	v.sts, err = sts.New(ctx, sts.Config{
 		DB: s.db, Account: c.Account, Directory: directory{v.iam}, Authorizer: v.authorizer, Now: c.Now,
 	})

@@ -86,7 +86,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	if s.auth == nil {
-		s.auth = access.New(s, cfg.Account, cfg.Region)
+		s.auth = access.New(s, cfg.Account, cfg.Region, s.now)
 	}
 	if err := s.reload(ctx); err != nil {
 		return nil, fmt.Errorf("iam: open: %w", err)

@@ -56,7 +56,7 @@ func newWorld(t testing.TB) *world {
 func (w *world) reopen() {
 	w.t.Helper()
 	s, err := New(Config{
-		DB: w.db, Root: w.root, Access: access.New(w.ids, account, region), Account: account, Region: region, Now: w.clock,
+		DB: w.db, Root: w.root, Access: access.New(w.ids, account, region, w.clock), Account: account, Region: region, Now: w.clock,
 	})
 	if err != nil {
 		w.t.Fatal(err)

@@ -46,7 +46,7 @@ func openWorld(t *testing.T, db meta.DB) *world {
 		t: t, db: db, now: start, roles: map[string]Role{}, users: map[string]access.Principal{},
 		managed: map[string]*policy.Document{}, policies: map[string]*policy.Document{},
 	}
-	w.auth = access.New(w, testAccount, "us-east-1")
+	w.auth = access.New(w, testAccount, "us-east-1", func() time.Time { return w.now })
 	s, err := New(t.Context(), Config{
 		DB: db, Account: testAccount, Directory: directory{w}, Authorizer: w.auth, Now: func() time.Time { return w.now },
 	})
