@@ -108,7 +108,7 @@ func (j *Journal) Close(ctx context.Context) error {
 	for _, h := range hubs {
 		h.close()
 	}
-	if !first || j.err() != nil {
+	if !first || j.failed() != nil {
 		return nil
 	}
 	if err := j.endSession(ctx, j.session); err != nil {
