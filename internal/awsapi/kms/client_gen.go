@@ -145,6 +145,11 @@ func (c *Client) GenerateRandom(ctx context.Context, in *GenerateRandomInput) (*
 	return protocol.Invoke(ctx, &c.c, "GenerateRandom", in, new(GenerateRandomOutput))
 }
 
+// GetKeyLastUsage calls the operation.
+func (c *Client) GetKeyLastUsage(ctx context.Context, in *GetKeyLastUsageInput) (*GetKeyLastUsageOutput, error) {
+	return protocol.Invoke(ctx, &c.c, "GetKeyLastUsage", in, new(GetKeyLastUsageOutput))
+}
+
 // GetKeyPolicy calls the operation.
 func (c *Client) GetKeyPolicy(ctx context.Context, in *GetKeyPolicyInput) (*GetKeyPolicyOutput, error) {
 	return protocol.Invoke(ctx, &c.c, "GetKeyPolicy", in, new(GetKeyPolicyOutput))

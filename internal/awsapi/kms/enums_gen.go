@@ -150,6 +150,22 @@ const (
 	KeyEncryptionMechanismRsaesOaepSha256 = "RSAES_OAEP_SHA_256"
 )
 
+// Values of KeyLastUsageTrackingOperation.
+const (
+	KeyLastUsageTrackingOperationDecrypt                             = "Decrypt"
+	KeyLastUsageTrackingOperationDeriveSharedSecret                  = "DeriveSharedSecret"
+	KeyLastUsageTrackingOperationEncrypt                             = "Encrypt"
+	KeyLastUsageTrackingOperationGenerateDataKey                     = "GenerateDataKey"
+	KeyLastUsageTrackingOperationGenerateDataKeyPair                 = "GenerateDataKeyPair"
+	KeyLastUsageTrackingOperationGenerateDataKeyPairWithoutPlaintext = "GenerateDataKeyPairWithoutPlaintext"
+	KeyLastUsageTrackingOperationGenerateDataKeyWithoutPlaintext     = "GenerateDataKeyWithoutPlaintext"
+	KeyLastUsageTrackingOperationGenerateMac                         = "GenerateMac"
+	KeyLastUsageTrackingOperationReEncrypt                           = "ReEncrypt"
+	KeyLastUsageTrackingOperationSign                                = "Sign"
+	KeyLastUsageTrackingOperationVerify                              = "Verify"
+	KeyLastUsageTrackingOperationVerifyMac                           = "VerifyMac"
+)
+
 // Values of KeyManagerType.
 const (
 	KeyManagerTypeAws      = "AWS"

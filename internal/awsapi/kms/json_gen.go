@@ -1303,6 +1303,53 @@ func (v *GenerateRandomOutput) DecodeJSON(r *protocol.JSONReader) {
 }
 
 // AppendJSON adds v as a JSON object.
+func (v *GetKeyLastUsageInput) AppendJSON(b []byte) []byte {
+	b = protocol.OpenObject(b)
+	b = protocol.WriteValue(b, "KeyId", v.KeyId, protocol.AppendString)
+	return protocol.CloseObject(b)
+}
+
+// DecodeJSON reads v from a JSON object.
+func (v *GetKeyLastUsageInput) DecodeJSON(r *protocol.JSONReader) {
+	for name := range r.Members() {
+		switch name {
+		case "KeyId":
+			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
+		default:
+			r.Skip()
+		}
+	}
+}
+
+// AppendJSON adds v as a JSON object.
+func (v *GetKeyLastUsageOutput) AppendJSON(b []byte) []byte {
+	b = protocol.OpenObject(b)
+	b = protocol.WriteValue(b, "KeyCreationDate", v.KeyCreationDate, protocol.AppendTime)
+	b = protocol.WriteValue(b, "KeyId", v.KeyId, protocol.AppendString)
+	b = protocol.WriteObject(b, "KeyLastUsage", v.KeyLastUsage, (*KeyLastUsageData).AppendJSON)
+	b = protocol.WriteValue(b, "TrackingStartDate", v.TrackingStartDate, protocol.AppendTime)
+	return protocol.CloseObject(b)
+}
+
+// DecodeJSON reads v from a JSON object.
+func (v *GetKeyLastUsageOutput) DecodeJSON(r *protocol.JSONReader) {
+	for name := range r.Members() {
+		switch name {
+		case "KeyCreationDate":
+			v.KeyCreationDate = protocol.ReadValue(r, (*protocol.JSONReader).Time)
+		case "KeyId":
+			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
+		case "KeyLastUsage":
+			v.KeyLastUsage = protocol.ReadObject(r, (*KeyLastUsageData).DecodeJSON)
+		case "TrackingStartDate":
+			v.TrackingStartDate = protocol.ReadValue(r, (*protocol.JSONReader).Time)
+		default:
+			r.Skip()
+		}
+	}
+}
+
+// AppendJSON adds v as a JSON object.
 func (v *GetKeyPolicyInput) AppendJSON(b []byte) []byte {
 	b = protocol.OpenObject(b)
 	b = protocol.WriteValue(b, "KeyId", v.KeyId, protocol.AppendString)
@@ -1516,6 +1563,7 @@ func (v *GrantConstraints) AppendJSON(b []byte) []byte {
 	b = protocol.OpenObject(b)
 	b = protocol.WriteMap(b, "EncryptionContextEquals", v.EncryptionContextEquals, protocol.AppendString)
 	b = protocol.WriteMap(b, "EncryptionContextSubset", v.EncryptionContextSubset, protocol.AppendString)
+	b = protocol.WriteValue(b, "SourceArn", v.SourceArn, protocol.AppendString)
 	return protocol.CloseObject(b)
 }
 
@@ -1527,6 +1575,8 @@ func (v *GrantConstraints) DecodeJSON(r *protocol.JSONReader) {
 			v.EncryptionContextEquals = protocol.ReadMap(r, (*protocol.JSONReader).String)
 		case "EncryptionContextSubset":
 			v.EncryptionContextSubset = protocol.ReadMap(r, (*protocol.JSONReader).String)
+		case "SourceArn":
+			v.SourceArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
 			r.Skip()
 		}
@@ -1632,6 +1682,34 @@ func (v *ImportKeyMaterialOutput) DecodeJSON(r *protocol.JSONReader) {
 			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "KeyMaterialId":
 			v.KeyMaterialId = protocol.ReadValue(r, (*protocol.JSONReader).String)
+		default:
+			r.Skip()
+		}
+	}
+}
+
+// AppendJSON adds v as a JSON object.
+func (v *KeyLastUsageData) AppendJSON(b []byte) []byte {
+	b = protocol.OpenObject(b)
+	b = protocol.WriteValue(b, "CloudTrailEventId", v.CloudTrailEventId, protocol.AppendString)
+	b = protocol.WriteValue(b, "KmsRequestId", v.KmsRequestId, protocol.AppendString)
+	b = protocol.WriteValue(b, "Operation", v.Operation, protocol.AppendString)
+	b = protocol.WriteValue(b, "Timestamp", v.Timestamp, protocol.AppendTime)
+	return protocol.CloseObject(b)
+}
+
+// DecodeJSON reads v from a JSON object.
+func (v *KeyLastUsageData) DecodeJSON(r *protocol.JSONReader) {
+	for name := range r.Members() {
+		switch name {
+		case "CloudTrailEventId":
+			v.CloudTrailEventId = protocol.ReadValue(r, (*protocol.JSONReader).String)
+		case "KmsRequestId":
+			v.KmsRequestId = protocol.ReadValue(r, (*protocol.JSONReader).String)
+		case "Operation":
+			v.Operation = protocol.ReadValue(r, (*protocol.JSONReader).String)
+		case "Timestamp":
+			v.Timestamp = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		default:
 			r.Skip()
 		}

@@ -46,6 +46,7 @@ type Server interface {
 	GenerateDataKeyWithoutPlaintext(ctx context.Context, in *GenerateDataKeyWithoutPlaintextInput) (*GenerateDataKeyWithoutPlaintextOutput, error)
 	GenerateMac(ctx context.Context, in *GenerateMacInput) (*GenerateMacOutput, error)
 	GenerateRandom(ctx context.Context, in *GenerateRandomInput) (*GenerateRandomOutput, error)
+	GetKeyLastUsage(ctx context.Context, in *GetKeyLastUsageInput) (*GetKeyLastUsageOutput, error)
 	GetKeyPolicy(ctx context.Context, in *GetKeyPolicyInput) (*GetKeyPolicyOutput, error)
 	GetKeyRotationStatus(ctx context.Context, in *GetKeyRotationStatusInput) (*GetKeyRotationStatusOutput, error)
 	GetParametersForImport(ctx context.Context, in *GetParametersForImportInput) (*GetParametersForImportOutput, error)
@@ -205,6 +206,11 @@ func (Unimplemented) GenerateMac(context.Context, *GenerateMacInput) (*GenerateM
 // GenerateRandom is not implemented.
 func (Unimplemented) GenerateRandom(context.Context, *GenerateRandomInput) (*GenerateRandomOutput, error) {
 	return nil, notImplemented("GenerateRandom")
+}
+
+// GetKeyLastUsage is not implemented.
+func (Unimplemented) GetKeyLastUsage(context.Context, *GetKeyLastUsageInput) (*GetKeyLastUsageOutput, error) {
+	return nil, notImplemented("GetKeyLastUsage")
 }
 
 // GetKeyPolicy is not implemented.

@@ -43,6 +43,7 @@ func New(s Server) *protocol.Service {
 		protocol.JSONOperation(protocol.Operation{Name: "GenerateDataKeyWithoutPlaintext", Method: "POST", Path: "/"}, s.GenerateDataKeyWithoutPlaintext),
 		protocol.JSONOperation(protocol.Operation{Name: "GenerateMac", Method: "POST", Path: "/"}, s.GenerateMac),
 		protocol.JSONOperation(protocol.Operation{Name: "GenerateRandom", Method: "POST", Path: "/"}, s.GenerateRandom),
+		protocol.JSONOperation(protocol.Operation{Name: "GetKeyLastUsage", Method: "POST", Path: "/"}, s.GetKeyLastUsage),
 		protocol.JSONOperation(protocol.Operation{Name: "GetKeyPolicy", Method: "POST", Path: "/"}, s.GetKeyPolicy),
 		protocol.JSONOperation(protocol.Operation{Name: "GetKeyRotationStatus", Method: "POST", Path: "/"}, s.GetKeyRotationStatus),
 		protocol.JSONOperation(protocol.Operation{Name: "GetParametersForImport", Method: "POST", Path: "/"}, s.GetParametersForImport),

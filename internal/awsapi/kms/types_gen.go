@@ -370,6 +370,19 @@ type GenerateRandomOutput struct {
 	Plaintext              []byte `audit:"-"` // 1..4096 bytes
 }
 
+// GetKeyLastUsageInput is the request of [Server].GetKeyLastUsage.
+type GetKeyLastUsageInput struct {
+	KeyId *string // required, 1..2048 characters
+}
+
+// GetKeyLastUsageOutput is the response of [Server].GetKeyLastUsage.
+type GetKeyLastUsageOutput struct {
+	KeyCreationDate   *time.Time
+	KeyId             *string // 1..2048 characters
+	KeyLastUsage      *KeyLastUsageData
+	TrackingStartDate *time.Time
+}
+
 // GetKeyPolicyInput is the request of [Server].GetKeyPolicy.
 type GetKeyPolicyInput struct {
 	KeyId      *string // required, 1..2048 characters
@@ -433,6 +446,7 @@ type GetPublicKeyOutput struct {
 type GrantConstraints struct {
 	EncryptionContextEquals map[string]string
 	EncryptionContextSubset map[string]string
+	SourceArn               *string // 20..2048 characters
 }
 
 // GrantListEntry is a structure of the API.
@@ -464,6 +478,14 @@ type ImportKeyMaterialInput struct {
 type ImportKeyMaterialOutput struct {
 	KeyId         *string // 1..2048 characters
 	KeyMaterialId *string // 64..64 characters
+}
+
+// KeyLastUsageData is a structure of the API.
+type KeyLastUsageData struct {
+	CloudTrailEventId *string // 1..128 characters
+	KmsRequestId      *string // 1..128 characters
+	Operation         *string // KeyLastUsageTrackingOperation
+	Timestamp         *time.Time
 }
 
 // KeyListEntry is a structure of the API.

@@ -47,6 +47,7 @@ func (v *CreateCustomKeyStoreInput) Validate(c *protocol.Check) {
 
 // Validate checks the constraints of the model.
 func (v *CreateGrantInput) Validate(c *protocol.Check) {
+	protocol.At(c, "constraints", v.Constraints, (*GrantConstraints).Validate)
 	c.MaxSize("grantTokens", len(v.GrantTokens), 10)
 	c.Texts("grantTokens", v.GrantTokens, &ruleGrantTokenType, true)
 	c.Required("granteePrincipal", v.GranteePrincipal != nil)
@@ -244,6 +245,12 @@ func (v *GenerateRandomInput) Validate(c *protocol.Check) {
 }
 
 // Validate checks the constraints of the model.
+func (v *GetKeyLastUsageInput) Validate(c *protocol.Check) {
+	c.Required("keyId", v.KeyId != nil)
+	c.Text("keyId", v.KeyId, &ruleKeyIdType)
+}
+
+// Validate checks the constraints of the model.
 func (v *GetKeyPolicyInput) Validate(c *protocol.Check) {
 	c.Required("keyId", v.KeyId != nil)
 	c.Text("keyId", v.KeyId, &ruleKeyIdType)
@@ -272,6 +279,11 @@ func (v *GetPublicKeyInput) Validate(c *protocol.Check) {
 	c.Texts("grantTokens", v.GrantTokens, &ruleGrantTokenType, true)
 	c.Required("keyId", v.KeyId != nil)
 	c.Text("keyId", v.KeyId, &ruleKeyIdType)
+}
+
+// Validate checks the constraints of the model.
+func (v *GrantConstraints) Validate(c *protocol.Check) {
+	c.Text("sourceArn", v.SourceArn, &ruleGrantConstraintSourceArnType)
 }
 
 // Validate checks the constraints of the model.
@@ -555,6 +567,7 @@ var (
 	ruleDescriptionType                              = protocol.Text{Max: 8192}
 	ruleEncryptionAlgorithmSpec                      = protocol.Text{Enum: []string{"SYMMETRIC_DEFAULT", "RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256", "SM2PKE"}}
 	ruleExpirationModelType                          = protocol.Text{Enum: []string{"KEY_MATERIAL_EXPIRES", "KEY_MATERIAL_DOES_NOT_EXPIRE"}}
+	ruleGrantConstraintSourceArnType                 = protocol.Text{Min: 20, Max: 2048}
 	ruleGrantIdType                                  = protocol.Text{Min: 1, Max: 128}
 	ruleGrantNameType                                = protocol.Text{Min: 1, Max: 256, Pattern: regexp.MustCompile(`\A(?:^[a-zA-Z0-9:/_-]+$)\z`), Shown: `^[a-zA-Z0-9:/_-]+$`}
 	ruleGrantOperation                               = protocol.Text{Enum: []string{"Decrypt", "Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo", "Sign", "Verify", "GetPublicKey", "CreateGrant", "RetireGrant", "DescribeKey", "GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext", "GenerateMac", "VerifyMac", "DeriveSharedSecret"}}
