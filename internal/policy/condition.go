@@ -17,7 +17,7 @@ type condition struct {
 	ifExists bool
 	null     bool // the Null operator: is the key absent?
 	values   []matcher
-	dynamic  bool // some value has a variable
+	dynamic  []resolver // those of the values that have variables
 }
 
 // A quantifier says which of a key's several values must match.
@@ -33,7 +33,12 @@ const (
 type matcher interface {
 	// match compares a value of the request. A value that is not of the operator's type does not match.
 	match(value string, c Context) bool
-	// resolves reports whether every variable in the policy's value has a value itself.
+}
+
+// A resolver is a matcher that may have variables.
+type resolver interface {
+	dynamic() bool
+	// resolves reports whether every variable has a value.
 	resolves(c Context) bool
 }
 
@@ -61,7 +66,9 @@ func newCondition(name, key string, vals []string, withVariables bool) (conditio
 			return condition{}, err
 		}
 		c.values = append(c.values, m)
-		c.dynamic = c.dynamic || isDynamic(m)
+		if r, ok := m.(resolver); ok && r.dynamic() {
+			c.dynamic = append(c.dynamic, r)
+		}
 	}
 	return c, nil
 }
@@ -76,7 +83,7 @@ func (c *condition) holds(ctx Context) bool {
 	if c.null {
 		return c.matchesAny(presence(len(got) > 0), ctx)
 	}
-	if c.negated && c.dynamic && !c.resolves(ctx) {
+	if c.negated && !c.resolves(ctx) {
 		return false
 	}
 	if len(got) == 0 {
@@ -126,8 +133,8 @@ func (c *condition) matchesAny(v string, ctx Context) bool {
 }
 
 func (c *condition) resolves(ctx Context) bool {
-	for _, m := range c.values {
-		if !m.resolves(ctx) {
+	for _, r := range c.dynamic {
+		if !r.resolves(ctx) {
 			return false
 		}
 	}

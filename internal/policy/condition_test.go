@@ -189,7 +189,22 @@ func TestVariables(t *testing.T) {
 	if allowsWith(t, `{"ArnLike":{"t:arn":"arn:aws:${t:colon}:r:1:*"}}`, arns) || !allowsWith(t, `{"ArnLike":{"t:arn2":"arn:aws:sns:*:*:${t:colon}"}}`, arns) {
 		t.Error("a colon in a variable moved the segments")
 	}
+	if !allowsWith(t, `{"ArnNotLike":{"t:arn":"arn:aws:sns:*:*:${t:absent, 'x'}"}}`, arns) {
+		t.Error("ArnNotLike does not hold with a default")
+	}
 	if allowsWith(t, `{"ArnNotLike":{"t:arn":"arn:aws:sns:*:*:${t:absent}"}}`, arns) {
 		t.Error("ArnNotLike holds though its variable has no value")
+	}
+}
+
+func TestMapHasKeysInAnyCase(t *testing.T) {
+	m := Map{}
+	m.Set("kms:EncryptionContext:A", "1")
+	m.Add("kms:encryptioncontext:a", "2")
+	if v, ok := m.Get("KMS:EncryptionContext:a"); !ok || len(v) != 2 {
+		t.Errorf("%v, %v", v, ok)
+	}
+	if v, ok := m.Get("kms:b"); ok {
+		t.Errorf("%v", v)
 	}
 }

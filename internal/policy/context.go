@@ -33,19 +33,6 @@ func (m Map) Add(key string, values ...string) {
 	m[key] = append(m[key], values...)
 }
 
-// Layered is a Context that asks several in turn; the first that has the key answers.
-type Layered []Context
-
-// Get returns the values of key from the first layer that has it.
-func (l Layered) Get(key string) ([]string, bool) {
-	for _, c := range l {
-		if v, ok := c.Get(key); ok {
-			return v, true
-		}
-	}
-	return nil, false
-}
-
 // values returns the values of key, or nil when it is absent, also when there is no context at all.
 func values(c Context, key string) []string {
 	if c == nil {

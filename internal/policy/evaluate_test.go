@@ -150,6 +150,10 @@ func TestEvaluate(t *testing.T) {
 		{"service not named", trail, PolicySet{Identity: ids(allow), Resource: res(`Allow {"Service":"s3.amazonaws.com"}`), ResourceAccount: own}, "no resource"},
 		{"service with everyone denied", trail, PolicySet{Resource: res(`Allow {"Service":"cloudtrail.amazonaws.com"}`, `Deny "*"`), ResourceAccount: own}, "deny resource"},
 
+		{"canonical user stands for the account", Principal{Kind: User, ARN: userARN, Account: own, CanonicalUser: "c0ffee"}, PolicySet{Identity: ids(allow), Resource: res(`Deny {"CanonicalUser":"c0ffee"}`), ResourceAccount: own}, "deny resource"},
+		{"another canonical user", alice, PolicySet{Identity: ids(allow), Resource: res(`Deny {"CanonicalUser":"c0ffee"}`), ResourceAccount: own}, "allow"},
+		{"id of a role does not name a user", alice, PolicySet{Resource: res("Allow " + aws(roleID)), ResourceAccount: own}, "no identity"},
+		{"id does not name a federated user", Principal{Kind: FederatedUser, ARN: fedARN, Account: own, UniqueID: aliceID}, PolicySet{Resource: res("Allow " + aws(aliceID)), ResourceAccount: own}, "no identity"},
 		{"resource denies user", alice, PolicySet{Identity: ids(allow), Resource: res("Deny " + aws(userARN)), ResourceAccount: own}, "deny resource"},
 		{"resource denies account", alice, PolicySet{Identity: ids(allow), Resource: res("Deny " + aws(own)), ResourceAccount: own}, "deny resource"},
 		{"resource denies role", session, PolicySet{Identity: ids(allow), Resource: res("Deny " + aws(roleARN)), ResourceAccount: own}, "deny resource"},

@@ -54,21 +54,6 @@ var operators = map[string]operator{
 	"arnnotlike":                {compile: newARN, negated: true},
 }
 
-// constant is embedded by the matchers whose values have no variables.
-type constant struct{}
-
-func (constant) resolves(Context) bool { return true }
-
-func isDynamic(m matcher) bool {
-	switch m := m.(type) {
-	case *stringMatcher:
-		return m.variables
-	case *arnMatcher:
-		return m.segments != nil
-	}
-	return false
-}
-
 // stringMatcher is one value of a string operator.
 type stringMatcher struct {
 	template
@@ -86,6 +71,8 @@ func newStringEquals(v string, vars bool) (matcher, error) { return newString(v,
 func newStringFold(v string, vars bool) (matcher, error) { return newString(v, vars, true, false) }
 
 func newStringLike(v string, vars bool) (matcher, error) { return newString(v, vars, false, true) }
+
+func (m *stringMatcher) dynamic() bool { return m.variables }
 
 func (m *stringMatcher) match(v string, c Context) bool {
 	if m.like {
@@ -137,7 +124,6 @@ func (n number) compare(o number) int {
 }
 
 type numericMatcher struct {
-	constant
 	want number
 	is   ordering
 }
@@ -158,7 +144,6 @@ func (m *numericMatcher) match(v string, _ Context) bool {
 }
 
 type dateMatcher struct {
-	constant
 	want time.Time
 	is   ordering
 }
@@ -198,7 +183,6 @@ func parseDate(s string) (time.Time, bool) {
 }
 
 type boolMatcher struct {
-	constant
 	want string
 }
 
@@ -212,7 +196,6 @@ func newBool(v string, _ bool) (matcher, error) {
 func (m *boolMatcher) match(v string, _ Context) bool { return strings.EqualFold(v, m.want) }
 
 type binaryMatcher struct {
-	constant
 	want []byte
 }
 
@@ -230,7 +213,6 @@ func (m *binaryMatcher) match(v string, _ Context) bool {
 }
 
 type addressMatcher struct {
-	constant
 	want netip.Prefix
 }
 
@@ -258,7 +240,7 @@ type arnMatcher struct {
 }
 
 func newARN(v string, withVariables bool) (matcher, error) {
-	if v == "*" || !strings.Contains(v, "${") || !withVariables {
+	if !withVariables || !strings.Contains(v, "${") {
 		p, err := arn.ParsePattern(v)
 		return &arnMatcher{pattern: p}, err
 	}
@@ -276,6 +258,8 @@ func newARN(v string, withVariables bool) (matcher, error) {
 	}
 	return m, nil
 }
+
+func (m *arnMatcher) dynamic() bool { return m.segments != nil }
 
 func (m *arnMatcher) match(v string, c Context) bool {
 	if m.segments == nil {
