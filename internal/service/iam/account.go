@@ -56,9 +56,12 @@ func (s *Service) ListAccountAliases(ctx context.Context, _ *iamapi.ListAccountA
 // CreateAccountAlias gives the account an alias in place of the one it had.
 func (s *Service) CreateAccountAlias(ctx context.Context, in *iamapi.CreateAccountAliasInput) (*iamapi.CreateAccountAliasOutput, error) {
 	err := s.update(ctx, func(c *change) error {
+		if err := s.allow(ctx, "CreateAccountAlias", "*", conditions{}); err != nil {
+			return err
+		}
 		c.state.Aliases = []string{*in.AccountAlias}
 		c.touch()
-		return s.allow(ctx, "CreateAccountAlias", "*", conditions{})
+		return nil
 	})
 	return &iamapi.CreateAccountAliasOutput{}, err
 }

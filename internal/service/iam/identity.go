@@ -103,9 +103,15 @@ func (s *Service) UniqueID(_ context.Context, principalARN string) (string, bool
 // PoliciesFor implements access.IdentitySource: a user's own policies and its groups', a role's for its
 // sessions, and for a federated user those of the user that made the session. Root and services have none.
 //
-// Errors: *access.Denied when the user or role is gone.
+// Errors: *access.Denied when the user, role or access key is gone or the key is inactive, so that a call that
+// runs on, such as a stream, ends with the credentials that began it.
 func (s *Service) PoliciesFor(_ context.Context, p *access.Principal) ([]*policy.Document, *policy.Document, error) {
-	id := p.UniqueID
+	v, id := s.view(), p.UniqueID
+	if p.Session == nil && p.AccessKeyID != "" {
+		if k := v.keys[p.AccessKeyID]; k == nil || !k.Active {
+			return nil, nil, gone(p)
+		}
+	}
 	switch p.Kind {
 	case policy.User:
 	case policy.AssumedRole, policy.FederatedUser:
@@ -114,12 +120,11 @@ func (s *Service) PoliciesFor(_ context.Context, p *access.Principal) ([]*policy
 		}
 		id = p.Session.RoleID
 		if p.Kind == policy.FederatedUser && id == s.account {
-			return s.rootPolicies()
+			return []*policy.Document{v.policies[administratorAccess].compiled()}, nil, nil // as root itself
 		}
 	default:
 		return nil, nil, nil
 	}
-	v := s.view()
 	e := v.entities[id]
 	if e == nil {
 		return nil, nil, gone(p)
@@ -127,13 +132,8 @@ func (s *Service) PoliciesFor(_ context.Context, p *access.Principal) ([]*policy
 	return v.policiesOf(e)
 }
 
-// rootPolicies stand for root in the sessions that it makes for federated users.
-func (s *Service) rootPolicies() ([]*policy.Document, *policy.Document, error) {
-	return []*policy.Document{s.view().policies[administratorAccess].compiled()}, nil, nil
-}
-
 func gone(p *access.Principal) error {
-	return &access.Denied{Message: fmt.Sprintf("User: %s is not authorized because it no longer exists", p.ARN), Explicit: true}
+	return &access.Denied{Message: fmt.Sprintf("User: %s is not authorized because its credentials are no longer valid", p.ARN), Explicit: true}
 }
 
 func (v *view) policiesOf(e *entity) (identity []*policy.Document, boundary *policy.Document, err error) {

@@ -56,6 +56,27 @@ func TestAccessKeyRevocationBitesAtOnce(t *testing.T) {
 	}
 }
 
+// A call that began before and decides again, as a stream does for every fragment, ends too.
+func TestRevocationEndsRunningCalls(t *testing.T) {
+	a := newAccount(t)
+	a.user("ana", allowAll)
+	id, _, _, err := a.EnsureRoot(t.Context())
+	a.ok(nil, err)
+	k := a.newAccessKey(new("ana"))
+	for _, tt := range []struct{ id, user *string }{{k.AccessKeyId, new("ana")}, {&id, nil}} {
+		cred, err := a.LookupAccessKey(t.Context(), *tt.id)
+		a.ok(cred, err)
+		running := as(t.Context(), cred.Principal)
+		if !a.may(running, "kinesisvideo:PutMedia", "*") {
+			t.Error("denied from the start")
+		}
+		a.ok(a.UpdateAccessKey(a.root(), &iamapi.UpdateAccessKeyInput{UserName: tt.user, AccessKeyId: tt.id, Status: new("Inactive")}))
+		if a.may(running, "kinesisvideo:PutMedia", "*") {
+			t.Error("allowed with an inactive key")
+		}
+	}
+}
+
 func TestAccessKeyErrors(t *testing.T) {
 	a := newAccount(t)
 	a.user("ana")

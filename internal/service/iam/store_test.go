@@ -6,6 +6,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
+	"sync"
 	"testing"
 
 	iamapi "github.com/obscura-video/obscura/internal/awsapi/iam"
@@ -101,6 +104,56 @@ func TestWhatIsNotDurableIsNotVisible(t *testing.T) {
 	}
 	db.err = nil
 	a.ok(a.PutUserPolicy(a.root(), &iamapi.PutUserPolicyInput{UserName: new("ana"), PolicyName: new("p"), PolicyDocument: new(allowAll)}))
+}
+
+func TestEntitiesThatDoNotFitARowAreRefused(t *testing.T) {
+	a := newAccount(t)
+	a.role("r")
+	for i := range 10 {
+		text := strings.Replace(padded(1000), ":[", ":"+strings.Repeat("\n", 2900)+"[", 1)
+		a.ok(a.PutRolePolicy(a.root(), &iamapi.PutRolePolicyInput{RoleName: new("r"), PolicyName: new(fmt.Sprint(i)), PolicyDocument: &text}))
+	}
+	in := &iamapi.TagRoleInput{RoleName: new("r")}
+	for i := range maxTags {
+		in.Tags = append(in.Tags, &iamapi.Tag{Key: new(fmt.Sprint(i)), Value: new(strings.Repeat("語", 256))})
+	}
+	before := dump(t, a.view())
+	a.want("LimitExceeded", "")(a.TagRole(a.root(), in))
+	if dump(t, a.view()) != before {
+		t.Error("the view changed")
+	}
+}
+
+func TestManyCallersAtOnce(t *testing.T) {
+	a := newAccount(t)
+	var wg sync.WaitGroup
+	for i := range 20 {
+		ctx := a.root()
+		wg.Go(func() {
+			name := fmt.Sprint("u", i)
+			if _, err := a.CreateUser(ctx, &iamapi.CreateUserInput{UserName: &name}); err != nil {
+				t.Error(err)
+			}
+			k, err := a.CreateAccessKey(ctx, &iamapi.CreateAccessKeyInput{UserName: &name})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			cred, err := a.LookupAccessKey(t.Context(), *k.AccessKey.AccessKeyId)
+			if err != nil {
+				t.Error(err)
+			}
+			a.MarkUsed(&cred.Principal, "iam", "us-east-1")
+			if _, err := a.ListUsers(as(t.Context(), cred.Principal), &iamapi.ListUsersInput{}); code(err) != "Denied" {
+				t.Error(err)
+			}
+			a.flushUsed(t.Context())
+		})
+	}
+	wg.Wait()
+	if n := len(a.view().all(userKind, "")); n != 20 {
+		t.Errorf("%d users", n)
+	}
 }
 
 func TestRowsOfAnotherFormatAreRefused(t *testing.T) {
