@@ -54,10 +54,6 @@ type Options struct {
 	// is durable. The composition root exits; if it returns, the store answers
 	// blob.ErrBroken from then on.
 	Fatal func(error)
-
-	// leaveOutSync and leaveOutDirSync break the promise on purpose: the controls of
-	// the crash tests.
-	leaveOutSync, leaveOutDirSync bool
 }
 
 func (o *Options) setDefaults() {
@@ -202,7 +198,7 @@ func (s *Store) state() error {
 
 // sync makes the first n writes to the segment durable.
 func (s *Store) sync(seg *segment, n uint64) error {
-	if s.o.Volatile || s.o.leaveOutSync || seg.synced.Load() >= n {
+	if s.o.Volatile || seg.synced.Load() >= n {
 		return nil
 	}
 	seg.syncMu.Lock()

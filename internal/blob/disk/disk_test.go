@@ -15,6 +15,7 @@ import (
 
 	"github.com/obscura-video/obscura/internal/blob"
 	"github.com/obscura-video/obscura/internal/blob/blobtest"
+	"github.com/obscura-video/obscura/internal/vfstest"
 )
 
 func small(fs vfs.FS) Options {
@@ -69,31 +70,38 @@ func intact(t *testing.T, s *Store, ref blob.Ref, want []byte) bool {
 	return err == nil && bytes.Equal(got, want)
 }
 
-func survivesPowerCut(t *testing.T, change func(*Options)) bool {
+func survivesPowerCut(t *testing.T, lost func(path string) bool) bool {
 	t.Helper()
 	fs := vfs.NewCrashableMem()
-	o := small(fs)
-	change(&o)
-	s := mustOpen(t, "/a/b/blob", o)
+	s := mustOpen(t, "/a/b/blob", small(vfstest.WithoutSync(fs, lost)))
 	ref, want := written(t, s, 10_000)
 	return intact(t, mustOpen(t, "/a/b/blob", small(fs.CrashClone(vfs.CrashCloneCfg{}))), ref, want)
 }
 
 func TestAppendedBytesSurvivePowerCut(t *testing.T) {
-	if !survivesPowerCut(t, func(*Options) {}) {
+	if !survivesPowerCut(t, func(string) bool { return false }) {
 		t.Error("acknowledged bytes are gone")
 	}
 }
 
-// The controls: with a sync left out the same test must lose the bytes.
+// The controls: with any one of the syncs left out the same test must lose the bytes.
 func TestControlsWithoutSyncsLoseBytes(t *testing.T) {
-	if survivesPowerCut(t, func(o *Options) { o.leaveOutSync = true }) {
-		t.Error("bytes survived without the sync of the segment: the test cannot fail")
-	}
-	if survivesPowerCut(t, func(o *Options) { o.leaveOutDirSync = true }) {
-		t.Error("bytes survived without the sync of the directories: the test cannot fail")
+	for name, lost := range map[string]func(string) bool{
+		"segment":           isSegment,
+		"session directory": func(p string) bool { return strings.Count(p, "/") == 5 },
+		"root":              func(p string) bool { return p == "/" },
+		"/a":                func(p string) bool { return p == "/a" },
+		"/a/b":              func(p string) bool { return p == "/a/b" },
+		"/a/b/blob":         func(p string) bool { return p == "/a/b/blob" },
+		"/a/b/blob/b":       func(p string) bool { return p == "/a/b/blob/b" },
+	} {
+		if survivesPowerCut(t, lost) {
+			t.Errorf("bytes survived without the sync of the %s: the test cannot fail", name)
+		}
 	}
 }
+
+func isSegment(path string) bool { return isName(strings.TrimPrefix(path, "/a/b/blob/")) }
 
 func TestFailedSyncIsFatalAndNeverRetried(t *testing.T) {
 	var failing atomic.Bool

@@ -203,7 +203,7 @@ func (s *Store) makeDir(dir string) error {
 }
 
 func (s *Store) syncDir(dir string) error {
-	if s.o.Volatile || s.o.leaveOutDirSync {
+	if s.o.Volatile {
 		return nil
 	}
 	d, err := s.o.FS.OpenDir(dir)

@@ -43,15 +43,11 @@ type Options struct {
 	CacheBytes int64
 	// MemTableBytes is the size at which a memtable is flushed; default 16 MiB.
 	MemTableBytes uint64
-
-	// leaveOutSync breaks the promise on purpose: the control of the crash tests.
-	leaveOutSync bool
 }
 
 // DB is an opened store.
 type DB struct {
-	db           *pebble.DB
-	leaveOutSync bool
+	db *pebble.DB
 
 	life   sync.RWMutex // held for reading by every call, for writing by Close
 	closed bool
@@ -88,7 +84,7 @@ func Open(dir string, o Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("meta: open %s: %w", dir, err)
 	}
-	return &DB{db: db, leaveOutSync: o.leaveOutSync}, nil
+	return &DB{db: db}, nil
 }
 
 // View implements meta.DB. It waits for a sync when something in its snapshot is not
@@ -206,7 +202,7 @@ func (db *DB) transact(ctx context.Context, fn func(meta.Tx) error) (applied uin
 // sync returns when the first n batches are durable. The log is synced as a whole, so
 // whoever comes while a sync runs shares the next one.
 func (db *DB) sync(n uint64) error {
-	if db.durable.Load() >= n || db.leaveOutSync {
+	if db.durable.Load() >= n {
 		return nil
 	}
 	db.syncMu.Lock()

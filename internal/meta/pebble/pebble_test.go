@@ -4,12 +4,14 @@ package pebble
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/obscura-video/obscura/internal/meta"
 	"github.com/obscura-video/obscura/internal/meta/metatest"
+	"github.com/obscura-video/obscura/internal/vfstest"
 )
 
 func openAt(t *testing.T, fs vfs.FS, o Options) *DB {
@@ -65,7 +67,7 @@ func TestAcknowledgedUpdateSurvivesPowerCut(t *testing.T) {
 // The control: without the sync the same test must lose the row.
 func TestControlWithoutSyncLosesTheRow(t *testing.T) {
 	fs := vfs.NewCrashableMem()
-	db := openAt(t, fs, Options{leaveOutSync: true})
+	db := openAt(t, vfstest.WithoutSync(fs, func(path string) bool { return strings.HasSuffix(path, ".log") }), Options{})
 	put(t, db, "a")
 	db = crash(t, fs, db)
 	defer db.Close()
