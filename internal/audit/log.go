@@ -19,6 +19,7 @@ package audit
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"sync"
@@ -49,7 +50,8 @@ type Config struct {
 	DB meta.DB
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// QueueLength is how many events may wait for the writer before Record blocks; 0 means 4096.
+	// QueueLength is how many events may wait for the writer before Record blocks; 0 means 1024. An event
+	// takes about 1 kB, at most 256 kB.
 	QueueLength int
 }
 
@@ -90,7 +92,7 @@ func Open(ctx context.Context, c Config) (*Log, error) {
 		c.Now = time.Now
 	}
 	if c.QueueLength == 0 {
-		c.QueueLength = 4096
+		c.QueueLength = 1024
 	}
 	encoder, err := newEncoder()
 	if err != nil {
@@ -254,6 +256,13 @@ func (l *Log) put(n *entry, h *health) error {
 	case <-h.failed:
 		return h.err
 	}
+}
+
+// Anchor returns the end of the chain as it is now. Kept elsewhere, it lets Verify prove later that nothing
+// before it was rewritten.
+func (l *Log) Anchor() Anchor {
+	h := l.head.Load()
+	return Anchor{Block: h.block, Hash: hex.EncodeToString(h.hash[:])}
 }
 
 // Close writes what waits and ends the log's goroutine. After it Record returns ErrClosed. It returns an

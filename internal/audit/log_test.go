@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -294,6 +295,60 @@ func TestTwoProcessesCannotExtendOneChain(t *testing.T) {
 	}
 }
 
+// doomed is a store that stops for good in the middle of its nth write: before it, or after.
+type doomed struct {
+	meta.DB
+	left  atomic.Int64
+	after bool
+}
+
+func (d *doomed) Update(ctx context.Context, fn func(meta.Tx) error) error {
+	n := d.left.Add(-1)
+	if n < 0 || n == 0 && !d.after {
+		return errDisk
+	}
+	if err := d.DB.Update(ctx, fn); err != nil || n > 0 {
+		return err
+	}
+	return errDisk
+}
+
+// TestCrashLosesNothingThatWasAcknowledged stops the store at every one of its writes, both ways, and opens
+// what is left as after a crash.
+func TestCrashLosesNothingThatWasAcknowledged(t *testing.T) {
+	for n := range int64(8) {
+		for _, after := range []bool{false, true} {
+			db := &doomed{DB: mem.New(), after: after}
+			db.left.Store(n)
+			l := open(t, db)
+			var acknowledged []string
+			for i := range 10 {
+				name := fmt.Sprintf("Create%d", i)
+				if l.Record(t.Context(), event("alice", "kms", name)) == nil {
+					acknowledged = append(acknowledged, name)
+				}
+			}
+			if len(acknowledged) > int(n) {
+				t.Fatalf("acknowledged %d of %d writes", len(acknowledged), n)
+			}
+			again := open(t, db.DB)
+			record(t, again, event("alice", "kms", "CreateLast"))
+			if _, err := again.Verify(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			var names []string
+			for _, f := range all(t, again, Query{Limit: 50}) {
+				names = append(names, f.EventName)
+			}
+			for _, name := range append(acknowledged, "CreateLast") {
+				if !slices.Contains(names, name) {
+					t.Errorf("write %d, after=%v: %s is lost; found %v", n, after, name, names)
+				}
+			}
+		}
+	}
+}
+
 func TestHugeEventsAreSplitOverSeveralValues(t *testing.T) {
 	l := open(t, mem.New())
 	var noise strings.Builder
@@ -361,7 +416,7 @@ func BenchmarkRecordReadOnly(b *testing.B) {
 
 // BenchmarkRecordCaller measures what the caller waits for when the writer keeps up.
 func BenchmarkRecordCaller(b *testing.B) {
-	const burst = 4000
+	const burst = 1000
 	l := open(b, mem.New())
 	c := call("alice", "kms", "Decrypt")
 	ctx := context.Background()

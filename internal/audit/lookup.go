@@ -203,7 +203,7 @@ func (s *search) visit(r meta.Reader, h hit) error {
 
 // take adds one event if it is of the answer. One more than the limit shows that there is a next page.
 func (s *search) take(b *block, lastT int64, place int) error {
-	f := Found{Record: b.events[place]}
+	f := Found{Record: bytes.Clone(b.events[place])} // or it would hold the whole block
 	if err := json.Unmarshal(f.Record, &f.Event); err != nil {
 		return &Fault{Block: b.seq, Event: b.first + uint64(place), Reason: "record is no JSON"}
 	}

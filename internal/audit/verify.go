@@ -5,6 +5,7 @@ package audit
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,18 +28,17 @@ func (f *Fault) Error() string {
 	return fmt.Sprintf("audit: event %d in block %d: %s", f.Event, f.Block, f.Reason)
 }
 
+// Anchor is a place in the chain: a block and its hash in hexadecimal.
+type Anchor struct {
+	Block uint64
+	Hash  string
+}
+
 // Report is what Verify has checked.
 type Report struct {
 	Blocks, Events uint64
-	// Head is the hash of the newest block. Kept elsewhere, it proves later that nothing up to here was
-	// rewritten: see VerifyAgainst.
-	Head string
-}
-
-// Anchor is a Report of before: the chain must still run through it.
-type Anchor struct {
-	Block uint64
-	Head  string
+	// End is the newest block that was checked.
+	End Anchor
 }
 
 // Verify reads the whole log and checks every hash, every number and every index row, up to the block that is
@@ -46,7 +46,7 @@ type Anchor struct {
 //
 // Errors: *Fault names the first event altered, dropped or inserted. Where a whole block was rewritten with
 // hashes that fit, only the block can be named, by its first event. A log that was rewritten from some event
-// to its end, head included, is found only by anchors, which are reports kept elsewhere.
+// to its end, head included, is found only by anchors, which were kept elsewhere.
 func (l *Log) Verify(ctx context.Context, anchors ...Anchor) (Report, error) {
 	var (
 		end    head
@@ -69,7 +69,7 @@ func (l *Log) Verify(ctx context.Context, anchors ...Anchor) (Report, error) {
 		if err != nil {
 			return report, fmt.Errorf("audit: verify: %w", err)
 		}
-		report = Report{Blocks: v.block, Events: v.event, Head: fmt.Sprintf("%x", v.hash)}
+		report = Report{Blocks: v.block, Events: v.event, End: Anchor{Block: v.block, Hash: hex.EncodeToString(v.hash[:])}}
 	}
 	if v.hash != end.hash || v.event != end.event {
 		return report, &Fault{Block: v.block, Event: v.start(), Reason: "newest block is not the one the head names"}
@@ -136,7 +136,7 @@ func (v *verifier) start() uint64 {
 
 func (v *verifier) checkAnchors() error {
 	for _, a := range v.anchors {
-		if a.Block == v.block && a.Head != fmt.Sprintf("%x", v.hash) {
+		if a.Block == v.block && a.Hash != hex.EncodeToString(v.hash[:]) {
 			return &Fault{Block: v.block, Event: v.start(), Reason: "chain does not run through the anchor"}
 		}
 	}

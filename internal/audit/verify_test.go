@@ -174,7 +174,7 @@ func TestVerifyNamesTheFirstEventThatIsNotAsWritten(t *testing.T) {
 				t.Fatalf("before: %+v, %v", before, err)
 			}
 			tt.forge(forger{t, db, l})
-			_, err = l.Verify(t.Context(), Anchor{Block: before.Blocks, Head: before.Head})
+			_, err = l.Verify(t.Context(), before.End)
 			if tt.event == 0 {
 				if err != nil {
 					t.Fatal(err)
@@ -205,7 +205,7 @@ func TestVerifyFindsTheRewrittenTailByAnAnchorAlone(t *testing.T) {
 	if _, err := l.Verify(t.Context()); err != nil {
 		t.Fatalf("without an anchor the forgery is perfect, but: %v", err)
 	}
-	_, err = l.Verify(t.Context(), Anchor{Block: before.Blocks, Head: before.Head})
+	_, err = l.Verify(t.Context(), before.End)
 	if f, ok := errors.AsType[*Fault](err); !ok || f.Block != 2 {
 		t.Fatalf("got %v", err)
 	}
