@@ -269,3 +269,12 @@ func TestDataKeyPairs(t *testing.T) {
 		expect(t, err, "UnsupportedOperationException", "")
 	}
 }
+
+func TestThereAreNoCustomKeyStores(t *testing.T) {
+	w := newWorld(t)
+	if out := must(w.DescribeCustomKeyStores(asRoot(), &kmsapi.DescribeCustomKeyStoresInput{})); len(out.CustomKeyStores) != 0 || *out.Truncated {
+		t.Errorf("got %+v", out)
+	}
+	_, err := w.DescribeCustomKeyStores(asRoot(), &kmsapi.DescribeCustomKeyStoresInput{CustomKeyStoreId: ptr("cks-1")})
+	expect(t, err, "CustomKeyStoreNotFoundException", "")
+}
