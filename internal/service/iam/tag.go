@@ -17,7 +17,11 @@ func tagsIn(in []*iamapi.Tag) []tag {
 	return each(in, func(t *iamapi.Tag) tag { return tag{*t.Key, *t.Value} })
 }
 
+// tagsOut shows the tags of an entity; nothing when there are none.
 func tagsOut(tags []tag) []*iamapi.Tag {
+	if len(tags) == 0 {
+		return nil
+	}
 	return each(tags, func(t tag) *iamapi.Tag { return &iamapi.Tag{Key: new(t.Key), Value: new(t.Value)} })
 }
 
@@ -186,5 +190,5 @@ func pageTags(tags []tag, marker *string, maxItems *int64) ([]*iamapi.Tag, *bool
 	}
 	order := func(i int) string { return fmt.Sprintf("%02d", i) }
 	places, truncated, next, err := page(places, order, marker, maxItems)
-	return tagsOut(each(places, func(i int) tag { return tags[i] })), truncated, next, err
+	return orEmpty(tagsOut(each(places, func(i int) tag { return tags[i] }))), truncated, next, err
 }
