@@ -169,25 +169,45 @@ func (j *Journal) tryCommit(group []*entry) error {
 	return j.db.Commit(context.Background(), f, rows)
 }
 
-// refresh learns in one snapshot the session's generation and which writers, those of the
-// group included, have lost their streams. Errors: ErrFenced when the session has ended.
+// refresh learns the session's generation and which writers, those of the group included,
+// have lost their streams. Errors: ErrFenced when the session has ended.
+//
+// The order is what makes it safe: a takeover that the generation speaks of is seen by the
+// look at the owners that follows, for every writer that was registered by then; one that
+// is registered later looks for itself (Own).
 func (j *Journal) refresh(group []*entry) error {
+	var row sessionRow
+	err := j.db.View(context.Background(), func(r meta.Reader) (err error) {
+		row, err = getSession(r, j.session)
+		return err
+	})
+	if errors.Is(err, meta.ErrNotFound) || err == nil && row.ended {
+		err = fmt.Errorf("%w: session was ended", ErrFenced)
+	}
+	if err != nil {
+		return err
+	}
 	j.mu.Lock()
-	writers := j.writersLocked() // before the snapshot: a later one owns its stream by a later transaction
+	writers := j.writersLocked()
 	j.mu.Unlock()
 	for _, e := range group { // they may have been closed since
 		if !slices.Contains(writers, e.w) {
 			writers = append(writers, e.w)
 		}
 	}
-	var (
-		row  sessionRow
-		lost []*Writer
-	)
-	err := j.db.View(context.Background(), func(r meta.Reader) (err error) {
-		if row, err = getSession(r, j.session); err != nil {
-			return err
-		}
+	if err := j.loseTaken(context.Background(), writers); err != nil {
+		return err
+	}
+	j.mu.Lock() // after the writers know: nothing of theirs goes under the new fence
+	j.row = row
+	j.mu.Unlock()
+	return nil
+}
+
+// loseTaken tells those writers whose streams have other owners by now.
+func (j *Journal) loseTaken(ctx context.Context, writers []*Writer) error {
+	var lost []*Writer
+	err := j.db.View(ctx, func(r meta.Reader) error {
 		for _, w := range writers {
 			o, err := getOwner(r, w.stream)
 			if ignoreNotFound(err) != nil {
@@ -199,19 +219,10 @@ func (j *Journal) refresh(group []*entry) error {
 		}
 		return nil
 	})
-	if errors.Is(err, meta.ErrNotFound) || err == nil && row.ended {
-		err = fmt.Errorf("%w: session was ended", ErrFenced)
-	}
-	if err != nil {
-		return err
-	}
 	for _, w := range lost {
 		w.lose(ErrFenced)
 	}
-	j.mu.Lock() // after the writers know: nothing of theirs goes under the new fence
-	j.row = row
-	j.mu.Unlock()
-	return nil
+	return err
 }
 
 // fail ends all writing.

@@ -153,8 +153,8 @@ func getOwner(r meta.Reader, stream string) (Owner, error) {
 // Own takes the stream over: its epoch grows by one, and what its previous owner has not
 // committed never will be. The stream need not exist.
 //
-// Errors: ErrClosed, ErrFenced when this session was ended by a reaper, ErrTooLarge for
-// the name.
+// Errors: ErrClosed; ErrFenced when somebody else was quicker still, or this session was
+// ended by a reaper; ErrTooLarge for the name.
 func (j *Journal) Own(ctx context.Context, stream string) (*Writer, error) {
 	if len(stream) > MaxStreamBytes || stream == "" {
 		return nil, fmt.Errorf("%w: stream name of %d bytes", ErrTooLarge, len(stream))
@@ -177,6 +177,14 @@ func (j *Journal) Own(ctx context.Context, stream string) (*Writer, error) {
 	if closing {
 		w.lose(ErrClosed)
 		return nil, ErrClosed
+	}
+	// Somebody may have taken the stream over before the committer knew of this writer.
+	if err := j.loseTaken(ctx, []*Writer{w}); err != nil {
+		w.lose(ErrClosed)
+		return nil, fmt.Errorf("journal: own %s: %w", stream, err)
+	}
+	if err := w.Err(); err != nil {
+		return nil, err
 	}
 	w.hub.publish(Event{Kind: EventOwner})
 	return w, nil
