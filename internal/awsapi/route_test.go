@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -176,4 +177,40 @@ func TestModelledErrorsKeepTheirShape(t *testing.T) {
 	if got := (&kms.KMSInternalException{}).HTTPStatus(); got != 500 {
 		t.Errorf("a fault has status %d", got)
 	}
+}
+
+// FuzzFrontDoor: no request makes the wire layer panic, and what it refuses it
+// refuses with an error that may be shown.
+func FuzzFrontDoor(f *testing.F) {
+	f.Add("/", "TrentService.Encrypt", "", `{"KeyId":"k","Plaintext":"aGk=","EncryptionContext":{"a":"b"},"GrantTokens":["x"]}`)
+	f.Add("/", "TrentService.CreateKey", "", `{"Tags":[{"TagKey":"k","TagValue":"v"}],"XksKeyId":null}`)
+	f.Add("/", "CloudTrail_20131101.PutEventSelectors", "", `{"TrailName":"t","AdvancedEventSelectors":[{"FieldSelectors":[{"Field":"f","Equals":["x"]}]}]}`)
+	f.Add("/createStream", "", "", `{"StreamName":"cam","Tags":{"k":"v"}}`)
+	f.Add("/getClip", "", "", `{"ClipFragmentSelector":{"FragmentSelectorType":"SERVER_TIMESTAMP","TimestampRange":{"StartTimestamp":1.5}}}`)
+	f.Add("/", "", formType, "Action=CreateRole&Version=2010-05-08&Tags.member.1.Key=k&Tags.member.1.Value=v&MaxSessionDuration=1")
+	f.Add("/?Action=GetCallerIdentity&Version=2011-06-15", "", "", "")
+	rt := router()
+	f.Fuzz(func(t *testing.T, path, target, contentType, body string) {
+		u, err := url.Parse(path)
+		if err != nil {
+			return
+		}
+		r := request(http.MethodPost, "/", body, targetHeader, target, "Content-Type", contentType)
+		r.URL.Path, r.URL.RawPath, r.URL.RawQuery = u.Path, u.RawPath, u.RawQuery
+		w := httptest.NewRecorder()
+		s, op, err := rt.Match(w, r, "")
+		if err == nil {
+			var req *protocol.Request
+			if req, err = op.Read(w, r, "id"); err == nil {
+				_, err = op.Decode(req)
+			}
+		}
+		var api protocol.APIError
+		if err != nil && !errors.As(err, &api) {
+			t.Fatalf("%v is no APIError", err)
+		}
+		if err != nil {
+			s.WriteError(w, "id", err)
+		}
+	})
 }

@@ -9,6 +9,9 @@
 //	go run ./internal/codegen          writes every *_gen.go
 //	go run ./internal/codegen -check   exits 1 when a committed file is stale
 //
+// A new service is a line in services; what its model has that the generator does
+// not know makes the generation fail and says so.
+//
 // It never touches the network, and it fails on anything in a model that it
 // does not understand: a constraint dropped silently would be a hole.
 package main
