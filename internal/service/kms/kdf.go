@@ -37,7 +37,9 @@ func fillCounterMode(out, secret, fixed []byte) {
 	var counter [4]byte
 	var block [sha256.Size]byte
 	for i := uint32(1); len(out) > 0; i++ {
-		mac.Reset()
+		if i > 1 {
+			mac.Reset()
+		}
 		binary.BigEndian.PutUint32(counter[:], i)
 		mac.Write(counter[:])
 		mac.Write(fixed)

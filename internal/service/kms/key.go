@@ -208,16 +208,16 @@ func (s *Service) ListKeys(ctx context.Context, in *kmsapi.ListKeysInput) (*kmsa
 
 // liveKeys returns the ids of the keys that exist, sorted.
 func (v *view) liveKeys(now time.Time) ([]string, error) {
+	due := v.due(now)
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	if v.stale {
 		return nil, errStale
 	}
-	if v.deadline.IsZero() || now.Before(v.deadline) {
+	if due == nil {
 		return v.keyIDs, nil
 	}
-	gone := func(id string) bool { return v.keys[id].gone(now) }
-	return slices.DeleteFunc(slices.Clone(v.keyIDs), gone), nil
+	return slices.DeleteFunc(slices.Clone(v.keyIDs), func(id string) bool { return slices.Contains(due, id) }), nil
 }
 
 // EnableKey makes a disabled key usable again; it does nothing to an enabled one.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/obscura-video/obscura/internal/meta"
 )
@@ -55,23 +56,24 @@ func (s *Service) fill(records []record, aliases []aliasRecord, grants []grantRe
 		byName[a.Name] = a
 		names[a.KeyID] = append(names[a.KeyID], a.Name)
 	}
-	keys := map[string]*key{}
+	var keys []*key
 	for _, r := range records {
 		k, err := s.compile(r, slices.Sorted(slices.Values(names[r.ID])))
 		if err != nil {
 			return err
 		}
-		keys[r.ID] = k
+		keys = append(keys, k)
 	}
 	v := &s.view
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.keys, v.aliases = keys, byName
+	v.keys, v.dying, v.aliases = map[string]*key{}, map[string]time.Time{}, byName
 	v.grants, v.granted = map[string]*grantRecord{}, map[granteeKey][]*grantRecord{}
 	v.grantCount = map[string]int{}
 	v.keyIDs, v.aliasNames = nil, nil
-	for id := range keys {
-		v.keyIDs = append(v.keyIDs, id)
+	for _, k := range keys {
+		v.showKey(k)
+		v.keyIDs = append(v.keyIDs, k.ID)
 	}
 	for name := range byName {
 		v.aliasNames = append(v.aliasNames, name)
@@ -81,7 +83,6 @@ func (s *Service) fill(records []record, aliases []aliasRecord, grants []grantRe
 	for i := range grants {
 		v.showGrant(&grants[i])
 	}
-	v.schedule()
 	v.stale = false
 	return nil
 }

@@ -106,7 +106,7 @@ func (s *Service) RotateKeyOnDemand(ctx context.Context, in *kmsapi.RotateKeyOnD
 		return nil, err
 	}
 	err = s.rotate(ctx, k, kmsapi.RotationTypeOnDemand, func(r *record, now time.Time) error {
-		if k.onDemandRotations() >= maxOnDemand {
+		if r.onDemandRotations() >= maxOnDemand {
 			return &kmsapi.LimitExceededException{Message: "The on-demand rotations limit has been reached for the given keyId. " +
 				"No more on-demand rotations can be performed for this key: " + k.arn}
 		}
@@ -118,8 +118,8 @@ func (s *Service) RotateKeyOnDemand(ctx context.Context, in *kmsapi.RotateKeyOnD
 	return &kmsapi.RotateKeyOnDemandOutput{KeyId: &k.arn}, err
 }
 
-func (k *key) onDemandRotations() (n int) {
-	for _, m := range k.Materials {
+func (r *record) onDemandRotations() (n int) {
+	for _, m := range r.Materials {
 		if m.Rotation == kmsapi.RotationTypeOnDemand {
 			n++
 		}
@@ -135,7 +135,7 @@ func (s *Service) rotate(ctx context.Context, k *key, how string, check func(r *
 	if err != nil {
 		return err
 	}
-	return s.mutate(ctx, func(now time.Time) (edit, error) {
+	err = s.mutate(ctx, func(now time.Time) (edit, error) {
 		k, err := s.again(k.ID, enabled, now)
 		if err != nil {
 			return edit{}, err
@@ -147,6 +147,10 @@ func (s *Service) rotate(ctx context.Context, k *key, how string, check func(r *
 		r.Materials = append(slices.Clone(r.Materials), materialRecord{ID: wrapped.id, Created: now, Rotation: how})
 		return edit{keys: []record{r}, materials: []wrappedMaterial{wrapped}}, nil
 	})
+	if err == nil {
+		s.happened(ctx, "RotateKey", k)
+	}
+	return err
 }
 
 // rotateDue rotates the keys whose automatic rotation is due. One that is disabled

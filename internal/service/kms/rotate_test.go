@@ -4,6 +4,8 @@ package kms
 
 import (
 	"bytes"
+	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -123,5 +125,23 @@ func TestOnlySymmetricKeysRotate(t *testing.T) {
 		second(w.ListKeyRotations(asRoot(), &kmsapi.ListKeyRotationsInput{KeyId: &id})),
 	} {
 		expect(t, err, "UnsupportedOperationException", "")
+	}
+}
+
+func TestWhatHappensByItselfIsTold(t *testing.T) {
+	w := newWorld(t)
+	var told []string
+	w.cfg.Happened = func(_ context.Context, event, keyARN string) { told = append(told, event+" "+keyARN) }
+	a, b := w.symmetricKey(), w.symmetricKey()
+	must(w.ScheduleKeyDeletion(asRoot(), &kmsapi.ScheduleKeyDeletionInput{KeyId: &a}))
+	must(w.EnableKeyRotation(asRoot(), &kmsapi.EnableKeyRotationInput{KeyId: &b}))
+	w.advance(365 * day)
+	for range 2 {
+		if err := w.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []string{"DeleteKey " + w.keyARN(a), "RotateKey " + w.keyARN(b)}; !slices.Equal(told, want) {
+		t.Errorf("told %v, want %v", told, want)
 	}
 }

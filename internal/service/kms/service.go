@@ -40,6 +40,11 @@ type Config struct {
 	// ManagedFor names the services that have an AWS managed key, made when it
 	// is first used; by default those of this server that encrypt at rest.
 	ManagedFor []string
+	// Happened, when not nil, is told of what is done on nobody's request, once
+	// it is durable: "DeleteKey" at a deadline and "RotateKey" for each new
+	// material, which are CloudTrail's names. It may be called while mutations
+	// wait, and must not call the Service.
+	Happened func(ctx context.Context, event, keyARN string)
 }
 
 const defaultCachedMaterials = 1024

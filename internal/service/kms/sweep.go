@@ -22,17 +22,19 @@ func (s *Service) Sweep(ctx context.Context) error {
 // removeDue deletes the keys whose deletion is due, each in a transaction of its
 // own. s.writing is held.
 func (s *Service) removeDue(ctx context.Context, now time.Time) error {
-	if s.view.deadline.IsZero() || now.Before(s.view.deadline) {
-		return nil
-	}
-	for _, id := range s.view.keyIDs {
+	for _, id := range s.view.due(now) {
 		k := s.view.keys[id]
-		if !k.gone(now) {
-			continue
-		}
 		if err := s.commit(ctx, edit{dropKeys: []string{id}, dropAliases: k.aliases}); err != nil {
 			return err
 		}
+		s.happened(ctx, "DeleteKey", k)
 	}
 	return nil
+}
+
+// happened tells of what the service did by itself.
+func (s *Service) happened(ctx context.Context, event string, k *key) {
+	if s.cfg.Happened != nil {
+		s.cfg.Happened(ctx, event, k.arn)
+	}
 }

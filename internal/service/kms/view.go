@@ -29,8 +29,8 @@ type view struct {
 	keyIDs     []string       // sorted, for lists
 	aliasNames []string       // sorted, for lists
 	grantCount map[string]int // by key id
-	// deadline is the earliest deletion there is; zero when none.
-	deadline time.Time
+	// dying are the keys pending deletion, with their deadlines.
+	dying map[string]time.Time
 }
 
 // granteeKey finds the grants of one principal on one key.
@@ -262,6 +262,7 @@ func (v *view) show(e edit, keys []*key) {
 	defer v.mu.Unlock()
 	for _, id := range e.dropKeys {
 		delete(v.keys, id)
+		delete(v.dying, id)
 		v.keyIDs = without(v.keyIDs, id)
 		for _, g := range v.grants {
 			if g.KeyID == id {
@@ -278,7 +279,7 @@ func (v *view) show(e edit, keys []*key) {
 		v.aliasNames = with(v.aliasNames, a.Name)
 	}
 	for _, k := range keys {
-		v.keys[k.ID] = k
+		v.showKey(k)
 		v.keyIDs = with(v.keyIDs, k.ID)
 	}
 	for _, g := range e.dropGrants {
@@ -287,17 +288,27 @@ func (v *view) show(e edit, keys []*key) {
 	for i := range e.grants {
 		v.showGrant(&e.grants[i])
 	}
-	v.schedule()
 }
 
-// schedule finds the earliest deadline.
-func (v *view) schedule() {
-	v.deadline = time.Time{}
-	for _, k := range v.keys {
-		if t := k.Deletion; !t.IsZero() && (v.deadline.IsZero() || t.Before(v.deadline)) {
-			v.deadline = t
+func (v *view) showKey(k *key) {
+	v.keys[k.ID] = k
+	delete(v.dying, k.ID)
+	if k.State == kmsapi.KeyStatePendingDeletion {
+		v.dying[k.ID] = k.Deletion
+	}
+}
+
+// due returns the ids of the keys whose deletion is due, sorted.
+func (v *view) due(now time.Time) []string {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	var ids []string
+	for id, deadline := range v.dying {
+		if !now.Before(deadline) {
+			ids = with(ids, id)
 		}
 	}
+	return ids
 }
 
 // with returns a sorted list that also holds s; without, one that does not. Both
