@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 	"strings"
 	"time"
 
@@ -27,6 +28,7 @@ type producer struct {
 
 	header *mkv.Header
 	tags   mkv.TagQueue[fragmentTags]
+	queued int // bytes in tags
 
 	store  Store // where writer writes to
 	writer *journal.Writer
@@ -43,6 +45,9 @@ type producer struct {
 	lastServer int64 // server time of the last fragment, so that they never descend
 	lastTrim   time.Time
 }
+
+// maxQueuedTags bounds the Tags elements that wait for their fragment, in bytes.
+const maxQueuedTags = 64 << 10
 
 // fragmentTags is a Tags element that was sent between clusters.
 type fragmentTags struct {
@@ -95,10 +100,14 @@ func (p *producer) handleTags(t *mkv.Tags) error {
 	if t.InHeader {
 		return nil // part of the header's bytes
 	}
+	if p.queued += len(t.Raw); p.queued > maxQueuedTags {
+		return errFragmentMetadata
+	}
 	taken := p.tags.Add(fragmentTags{raw: bytes.Clone(t.Raw), tags: t.Tags}, t.EndOfFragment)
 	if !t.EndOfFragment {
 		return p.checkTags(fragmentTags{tags: t.Tags})
 	}
+	p.queued -= len(t.Raw)
 	if p.fragment == nil {
 		// The fragment just sent is complete already, so these wait for the next one.
 		for _, tags := range taken[:len(taken)-1] {
@@ -106,6 +115,7 @@ func (p *producer) handleTags(t *mkv.Tags) error {
 		}
 		return nil
 	}
+	p.queued = 0
 	for _, tags := range taken {
 		if err := p.fragment.addTags(p, frameTagsAfter, tags); err != nil {
 			p.fragment.ended = false // without its tags it is not whole
@@ -162,6 +172,7 @@ func (p *producer) startFragment(c *mkv.ClusterStart) error {
 		return err
 	}
 	p.s.metrics.Observe("PutMedia.BufferingAckLatency", p.gate.stream.Name, p.s.Now().Sub(f.begun))
+	p.queued = 0
 	for _, tags := range p.tags.Take() {
 		if err := f.addTags(p, frameTagsBefore, tags); err != nil {
 			return err
@@ -270,7 +281,17 @@ const maxProducerTime = 253402300799999
 
 // producerTime converts a cluster's timecode to Unix milliseconds.
 func (p *producer) producerTime(timecode uint64) (int64, error) {
-	millis := p.header.Timestamp(int64(timecode)).Milliseconds()
+	// Not by time.Duration, which ends after 292 years.
+	const nanos = 1_000_000 // of a millisecond
+	hi, lo := bits.Mul64(timecode, p.header.Info.TimecodeScale)
+	if hi >= nanos {
+		return 0, errProducerTime
+	}
+	quotient, _ := bits.Div64(hi, lo, nanos)
+	if quotient > maxProducerTime {
+		return 0, errProducerTime
+	}
+	millis := int64(quotient)
 	if p.in.TimecodeType == mediaapi.FragmentTimecodeTypeRelative {
 		millis += p.in.ProducerStartTimestamp.UnixMilli()
 	}

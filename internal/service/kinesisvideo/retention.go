@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	kvapi "github.com/obscura-video/obscura/internal/awsapi/kinesisvideo"
@@ -179,7 +180,11 @@ func spoolTrim(now time.Time) journal.TrimOptions {
 // sweepStream deletes what is too old in both stores.
 func (s *Service) sweepStream(ctx context.Context, st *stream) error {
 	now := s.Now()
-	err := s.trim(ctx, s.Archive, st, journal.TrimOptions{OlderThan: now.Add(-st.retention())})
+	o := journal.TrimOptions{OlderThan: now.Add(-st.retention())}
+	if st.RetentionHours == 0 {
+		o.Before = math.MaxUint64
+	}
+	err := s.trim(ctx, s.Archive, st, o)
 	return errors.Join(err, s.trim(ctx, s.Spool, st, spoolTrim(now)))
 }
 
