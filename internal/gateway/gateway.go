@@ -95,6 +95,7 @@ type exchange struct {
 	service *protocol.Service
 	op      *protocol.Operation
 	call    *access.Call
+	ctx     context.Context // with call in it, once there is one
 	in      any
 	audited bool
 	err     error
@@ -121,24 +122,24 @@ func (x *exchange) serve() error {
 		return err
 	}
 	x.call = x.newCall(principal)
-	ctx := access.NewContext(x.r.Context(), x.call)
+	x.ctx = access.NewContext(x.r.Context(), x.call)
 	if !g.Throttle.allow(principal.AccessKeyID, x.start) {
-		return x.record(ctx, nil, x.service.Error(protocol.Throttling, ""))
+		return x.record(nil, x.service.Error(protocol.Throttling, ""))
 	}
 	if x.op.StreamsIn {
-		req.Writer = &guardedWriter{ResponseWriter: x.w, before: func() error { return x.beforeStream(ctx) }}
+		req.Writer = &guardedWriter{ResponseWriter: x.w, before: x.beforeStream}
 	}
 	if x.in, err = x.op.Decode(req); err != nil {
-		return x.record(ctx, nil, err)
+		return x.record(nil, err)
 	}
-	return x.dispatch(ctx)
+	return x.dispatch()
 }
 
 // dispatch runs the operation and answers.
-func (x *exchange) dispatch(ctx context.Context) error {
-	out, err := x.op.Call(ctx, x.in)
-	err = x.decided(ctx, err)
-	if err := x.record(ctx, out, err); err != nil {
+func (x *exchange) dispatch() error {
+	out, err := x.op.Call(x.ctx, x.in)
+	err = x.decided(err)
+	if err := x.record(out, err); err != nil {
 		return err
 	}
 	if x.op.StreamsIn {
@@ -149,12 +150,12 @@ func (x *exchange) dispatch(ctx context.Context) error {
 
 // decided sees to it that an operation's answer was decided upon. An operation that is not built asks
 // nobody, so the question is put here: who may not use it does not learn whether it exists.
-func (x *exchange) decided(ctx context.Context, err error) error {
+func (x *exchange) decided(err error) error {
 	if x.call.Decided() {
 		return err
 	}
 	if e, ok := errors.AsType[protocol.APIError](err); ok && e.HTTPStatus() == http.StatusNotImplemented {
-		denied := x.gateway.Authorizer.Authorize(ctx, access.Request{
+		denied := x.gateway.Authorizer.Authorize(x.ctx, access.Request{
 			Action: x.service.SigningName + ":" + x.op.Name, Resource: "*",
 		})
 		if denied != nil {
@@ -167,18 +168,21 @@ func (x *exchange) decided(ctx context.Context, err error) error {
 	return fmt.Errorf("%s: no access decision: %w", x.operation(), errUndecided)
 }
 
-var errUndecided = errors.New("answer withheld")
+var (
+	errUndecided = errors.New("answer withheld")
+	errPanic     = errors.New("operation panicked")
+)
 
 // beforeStream runs before the first byte of an answer that is sent while the operation runs.
-func (x *exchange) beforeStream(ctx context.Context) error {
+func (x *exchange) beforeStream() error {
 	if !x.call.Decided() {
 		return fmt.Errorf("%s: no access decision: %w", x.operation(), errUndecided)
 	}
-	return x.record(ctx, nil, nil)
+	return x.record(nil, nil)
 }
 
 // record audits the call, once, and passes err on. When the event cannot be taken the call fails.
-func (x *exchange) record(ctx context.Context, out any, err error) error {
+func (x *exchange) record(out any, err error) error {
 	if x.audited {
 		return err
 	}
@@ -190,7 +194,7 @@ func (x *exchange) record(ctx context.Context, out any, err error) error {
 	if err == nil && out != nil {
 		outcome.Response = protocol.AuditParams(out)
 	}
-	if auditErr := x.gateway.Audit.Record(context.WithoutCancel(ctx), audit.NewEvent(x.call, outcome)); auditErr != nil {
+	if auditErr := x.gateway.Audit.Record(context.WithoutCancel(x.ctx), audit.NewEvent(x.call, outcome)); auditErr != nil {
 		return fmt.Errorf("audit of %s: %w", x.operation(), auditErr)
 	}
 	return err
@@ -205,7 +209,11 @@ func (x *exchange) finish() {
 		}
 		x.gateway.Log.Error("operation panicked", "operation", x.operation(), "request", x.id,
 			"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-		x.err = errors.New("panic")
+		x.err = errPanic
+		if x.call != nil {
+			// It may have changed something before.
+			x.err = x.record(nil, errPanic)
+		}
 	}
 	code := x.observe()
 	if x.err == nil {

@@ -226,11 +226,14 @@ func TestCallFailsWhenItsEventIsNotTaken(t *testing.T) {
 	}
 }
 
-func TestPanicFailsOneCall(t *testing.T) {
+func TestPanicFailsOneCallAndIsAudited(t *testing.T) {
 	f := newFixture(true)
 	f.server.panics = true
 	if a := f.do(t, "DescribeKey", describe, ana); a.status != 500 {
 		t.Errorf("%+v", a)
+	}
+	if len(f.audit.events) != 1 || f.audit.events[0].ErrorCode != "InternalFailure" {
+		t.Errorf("events %+v", f.audit.events)
 	}
 }
 
