@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package journal_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/obscura-video/obscura/internal/journal"
+)
+
+// faulty counts the I/O calls and fails one of them.
+type faulty struct {
+	calls atomic.Int64
+	fail  int64 // 0 is none
+	mu    sync.Mutex
+	what  string
+}
+
+// String implements errorfs.Injector.
+func (f *faulty) String() string { return "one fault" }
+
+// MaybeError implements errorfs.Injector.
+func (f *faulty) MaybeError(op errorfs.Op) error {
+	if f.calls.Add(1) != f.fail {
+		return nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.what = fmt.Sprintf("call %d, kind %d on %s", f.fail, op.Kind, op.Path)
+	return errorfs.ErrInjected
+}
+
+// faultRun works for a while on a disk of which one call fails, as one process would: an
+// error is answered, never acknowledged; a fatal one ends it.
+func faultRun(t *testing.T, inject *faulty, mem *vfs.MemFS, wit *witness) {
+	died, done := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	fatal := func(error) {
+		once.Do(func() { close(died) })
+		select {} // what runs on in a process that is about to exit must not matter
+	}
+	go func() {
+		defer close(done)
+		defer func() { _ = recover() }() // Pebble panics where it cannot go on: the process dies
+		s, err := openStores(errorfs.Wrap(mem, inject), 1, fatal)
+		if err != nil {
+			return
+		}
+		defer s.close()
+		faultWork(s, wit)
+	}()
+	select {
+	case <-died:
+	case <-done:
+	}
+}
+
+func faultWork(s *stores, wit *witness) {
+	ctx := context.Background()
+	j, err := journal.Open(ctx, s.db, s.blobs[0], journal.Options{InlineBytes: 1024})
+	if err != nil {
+		return
+	}
+	defer j.Close(ctx)
+	rng := rand.New(rand.NewPCG(1, 2))
+	for round := range 3 {
+		for _, stream := range crashStreams {
+			k := worker{j: j, stream: stream, rng: rng, wit: wit}
+			if k.own(ctx) != nil {
+				continue
+			}
+			for range 4 {
+				_ = k.write(ctx)
+			}
+		}
+		if round == 1 {
+			_, _ = j.Reap(ctx, journal.ReapOptions{Alone: true})
+		}
+	}
+}
+
+// Every I/O call of a run fails once, one per run. Whatever it is, nothing that was
+// acknowledged may be missing afterwards: neither when only the process dies, nor when the
+// power goes as well.
+func TestNoSingleFaultLosesAnAcknowledgedEntry(t *testing.T) {
+	dry := &faulty{}
+	faultRun(t, dry, vfs.NewCrashableMem(), &witness{})
+	total := dry.calls.Load()
+	step := int64(1)
+	if testing.Short() {
+		step = 17
+	}
+	injected, acknowledged := 0, 0
+	for n := int64(1); n <= total; n += step {
+		inject, mem, wit := &faulty{fail: n}, vfs.NewCrashableMem(), &witness{}
+		faultRun(t, inject, mem, wit)
+		acked, takeovers := wit.snapshot()
+		inject.mu.Lock()
+		what := inject.what
+		inject.mu.Unlock()
+		for _, percent := range []int{0, 100} {
+			fs := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(uint64(n), 0))})
+			for _, problem := range judge(fs, acked, takeovers) {
+				t.Errorf("%s, %d%% of what was not synced kept: %s", what, percent, problem)
+			}
+		}
+		if what != "" {
+			injected++
+		}
+		acknowledged += len(acked)
+	}
+	if int64(injected)*step < total/2 {
+		t.Errorf("only %d of %d faults were injected", injected, total)
+	}
+	t.Logf("%d faults over %d calls, %d acknowledged entries, none lost", injected, total, acknowledged)
+}
