@@ -60,6 +60,23 @@ func TestEverythingIsBackAfterARestart(t *testing.T) {
 	}
 }
 
+func TestKeyWithAnUnreadablePolicyDeniesAllAndTheOthersGoOn(t *testing.T) {
+	w := newWorld(t)
+	bad, good := w.symmetricKey(), w.symmetricKey()
+	w.grant(grantInput(bad, aliceARN, "GenerateDataKey"))
+	r := w.view.keys[bad].record
+	r.Policy = "{"
+	if err := w.db.Update(t.Context(), func(tx meta.Tx) error { return putJSON(tx, keyRow(bad), r) }); err != nil {
+		t.Fatal(err)
+	}
+	w.reopen()
+	must(w.GenerateDataKey(asRoot(), dataKeyInput(good)))
+	for _, ctx := range []context.Context{asRoot(), asUser(aliceARN)} {
+		_, err := w.GenerateDataKey(ctx, dataKeyInput(bad))
+		expect(t, err, "AccessDeniedException", "…")
+	}
+}
+
 // flaky is a store whose next Update does its work and then says that it does not
 // know, or that cannot be read.
 type flaky struct {

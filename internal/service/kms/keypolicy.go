@@ -123,11 +123,15 @@ func (s *Service) keepsControl(ctx context.Context, arn string, d *policy.Docume
 	}).Allowed
 }
 
-// allowAll stands in for identity policies when only the key policy is in question.
-var allowAll = mustParse(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`)
+var (
+	// allowAll stands in for identity policies when only the key policy is in question.
+	allowAll = mustParse(policy.Identity, `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`)
+	// denyAll stands in for a key policy that cannot be read.
+	denyAll = mustParse(policy.KeyPolicy, `{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":"*","Action":"kms:*","Resource":"*"}}`)
+)
 
-func mustParse(document string) *policy.Document {
-	d, err := policy.Parse([]byte(document), policy.Identity)
+func mustParse(kind policy.Kind, document string) *policy.Document {
+	d, err := policy.Parse([]byte(document), kind)
 	if err != nil {
 		panic("kms: " + err.Error())
 	}

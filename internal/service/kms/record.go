@@ -93,7 +93,9 @@ func (s *Service) compile(r record, aliases []string) (*key, error) {
 	}
 	var err error
 	if k.policy, err = policy.Parse([]byte(r.Policy), policy.KeyPolicy); err != nil {
-		return nil, fmt.Errorf("kms: policy of key %s: %w", r.ID, err)
+		// It was parsed before it was written, so this is an older or newer parser's.
+		// The key is of no use until one reads it again, and the others go on.
+		k.policy = denyAll
 	}
 	k.conditions = keyConditions(k)
 	return k, nil
