@@ -265,6 +265,17 @@ func TestCallsNameTheirKeysForTheAudit(t *testing.T) {
 	if len(r) != 2 || r[0].ARN != w.keyARN(a) || r[1].ARN != w.keyARN(b) || r[0].Type != "AWS::KMS::Key" || !call.Decided() {
 		t.Errorf("resources %v", r)
 	}
+	material := func(id string) any {
+		return *must(w.DescribeKey(asRoot(), &kmsapi.DescribeKeyInput{KeyId: &id})).KeyMetadata.CurrentKeyMaterialId
+	}
+	if d := call.Data(); len(d) != 2 || d["sourceKeyMaterialId"] != material(a) || d["destinationKeyMaterialId"] != material(b) {
+		t.Errorf("data %v", d)
+	}
+	ctx = asRoot()
+	must(w.Decrypt(ctx, &kmsapi.DecryptInput{CiphertextBlob: blob}))
+	if call, _ := access.FromContext(ctx); len(call.Data()) != 1 || call.Data()["keyMaterialId"] != material(a) {
+		t.Errorf("data %v", call.Data())
+	}
 }
 
 func TestMaterialIsWrappedInEveryRow(t *testing.T) {

@@ -37,7 +37,7 @@ func (s *Service) GenerateDataKey(ctx context.Context, in *kmsapi.GenerateDataKe
 		clear(plaintext)
 		return nil, dryRun()
 	}
-	return &kmsapi.GenerateDataKeyOutput{CiphertextBlob: blob, Plaintext: plaintext, KeyId: &k.arn, KeyMaterialId: text(k.material().ID)}, nil
+	return &kmsapi.GenerateDataKeyOutput{CiphertextBlob: blob, Plaintext: plaintext, KeyId: &k.arn, KeyMaterialId: k.currentMaterial()}, nil
 }
 
 // GenerateDataKeyWithoutPlaintext is GenerateDataKey for those who will need the
@@ -60,7 +60,7 @@ func (s *Service) GenerateDataKeyWithoutPlaintext(ctx context.Context, in *kmsap
 	if isTrue(in.DryRun) {
 		return nil, dryRun()
 	}
-	return &kmsapi.GenerateDataKeyWithoutPlaintextOutput{CiphertextBlob: blob, KeyId: &k.arn, KeyMaterialId: text(k.material().ID)}, nil
+	return &kmsapi.GenerateDataKeyWithoutPlaintextOutput{CiphertextBlob: blob, KeyId: &k.arn, KeyMaterialId: k.currentMaterial()}, nil
 }
 
 func dataKeyUse(operation string, context map[string]string, tokens []string) use {
@@ -76,6 +76,7 @@ func (s *Service) dataKey(ctx context.Context, k *key, operation string, n int, 
 	if blob, err = s.seal(ctx, k, plaintext, context); err != nil {
 		return nil, nil, err
 	}
+	noteMaterial(ctx, "keyMaterialId", k.currentMaterial())
 	return plaintext, blob, nil
 }
 

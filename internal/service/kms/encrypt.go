@@ -43,6 +43,7 @@ func (s *Service) Encrypt(ctx context.Context, in *kmsapi.EncryptInput) (*kmsapi
 	if err != nil {
 		return nil, err
 	}
+	noteMaterial(ctx, "keyMaterialId", k.currentMaterial())
 	if isTrue(in.DryRun) {
 		return nil, dryRun()
 	}
@@ -70,12 +71,23 @@ func (s *Service) seal(ctx context.Context, k *key, plaintext []byte, context ma
 	if err := s.fetch(ctx, k, k.material().ID, &material); err != nil {
 		return nil, err
 	}
-	noteMaterial(ctx, k.material().ID)
 	return sealCiphertext(k.name, k.current, material.bytes(), plaintext, context), nil
 }
 
-// noteMaterial names the material in the audit event.
-func noteMaterial(ctx context.Context, id string) { access.AddData(ctx, "keyMaterialId", id) }
+// noteMaterial names a material in the audit event; asymmetric keys have none to name.
+func noteMaterial(ctx context.Context, member string, id *string) {
+	if id != nil {
+		access.AddData(ctx, member, *id)
+	}
+}
+
+// currentMaterial is the KeyMaterialId of answers, nil for asymmetric keys.
+func (k *key) currentMaterial() *string {
+	if !k.symmetric() {
+		return nil
+	}
+	return text(k.material().ID)
+}
 
 // Decrypt opens a ciphertext blob made by Encrypt, ReEncrypt or GenerateDataKey…, or
 // what was encrypted under an RSA key.
@@ -101,6 +113,7 @@ func (s *Service) Decrypt(ctx context.Context, in *kmsapi.DecryptInput) (*kmsapi
 	if err != nil {
 		return nil, err
 	}
+	noteMaterial(ctx, "keyMaterialId", p.materialID)
 	if isTrue(in.DryRun) {
 		clear(p.plaintext)
 		return nil, dryRun()
@@ -150,7 +163,6 @@ func (s *Service) decrypt(ctx context.Context, keyID *string, blob []byte, algor
 	if err != nil {
 		return opened{}, fmt.Errorf("kms: open ciphertext of key %s: %w", k.ID, err)
 	}
-	noteMaterial(ctx, c.materialID)
 	return opened{key: k, materialID: &c.materialID, plaintext: plaintext}, nil
 }
 
@@ -225,17 +237,15 @@ func (s *Service) ReEncrypt(ctx context.Context, in *kmsapi.ReEncryptInput) (*km
 	if err != nil {
 		return nil, err
 	}
+	noteMaterial(ctx, "sourceKeyMaterialId", p.materialID)
+	noteMaterial(ctx, "destinationKeyMaterialId", k.currentMaterial())
 	if isTrue(in.DryRun) {
 		return nil, dryRun()
 	}
-	out := &kmsapi.ReEncryptOutput{
+	return &kmsapi.ReEncryptOutput{
 		CiphertextBlob: blob, SourceKeyId: &p.key.arn, KeyId: &k.arn, SourceKeyMaterialId: p.materialID,
-		SourceEncryptionAlgorithm: &from, DestinationEncryptionAlgorithm: &to,
-	}
-	if k.symmetric() {
-		out.DestinationKeyMaterialId = text(k.material().ID)
-	}
-	return out, nil
+		SourceEncryptionAlgorithm: &from, DestinationEncryptionAlgorithm: &to, DestinationKeyMaterialId: k.currentMaterial(),
+	}, nil
 }
 
 // sameKey reports whether source and destination are one key, for kms:ReEncryptOnSameKey.

@@ -140,7 +140,7 @@ func TestNamedGrantIsIdempotent(t *testing.T) {
 		t.Error("another grant got the same id")
 	}
 	in.Name = nil
-	if *w.grant(in).GrantId == *w.grant(in).GrantId {
+	if first, next := w.grant(in), w.grant(in); *first.GrantId == *next.GrantId {
 		t.Error("nameless grants are one")
 	}
 }

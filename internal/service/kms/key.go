@@ -148,6 +148,7 @@ func (s *Service) metadata(k *key) *kmsapi.KeyMetadata {
 		KeySpec:      &k.Spec,
 		MultiRegion:  &k.MultiRegion,
 	}
+	m.CurrentKeyMaterialId = k.currentMaterial()
 	*m.Enabled = k.State == kmsapi.KeyStateEnabled
 	if k.ManagedFor != "" {
 		m.KeyManager = text(kmsapi.KeyManagerTypeAws)
@@ -157,9 +158,6 @@ func (s *Service) metadata(k *key) *kmsapi.KeyMetadata {
 	}
 	if k.State == kmsapi.KeyStatePendingDeletion {
 		m.DeletionDate = &k.Deletion
-	}
-	if k.symmetric() {
-		m.CurrentKeyMaterialId = text(k.material().ID)
 	}
 	if k.MultiRegion {
 		m.MultiRegionConfiguration = &kmsapi.MultiRegionConfiguration{

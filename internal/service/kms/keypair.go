@@ -37,7 +37,7 @@ func (s *Service) GenerateDataKeyPair(ctx context.Context, in *kmsapi.GenerateDa
 	}
 	return &kmsapi.GenerateDataKeyPairOutput{
 		KeyId: &p.key.arn, KeyPairSpec: in.KeyPairSpec, PublicKey: p.public, PrivateKeyPlaintext: p.private,
-		PrivateKeyCiphertextBlob: p.privateEncrypted, KeyMaterialId: text(p.key.material().ID),
+		PrivateKeyCiphertextBlob: p.privateEncrypted, KeyMaterialId: p.key.currentMaterial(),
 	}, nil
 }
 
@@ -54,7 +54,7 @@ func (s *Service) GenerateDataKeyPairWithoutPlaintext(ctx context.Context, in *k
 	}
 	return &kmsapi.GenerateDataKeyPairWithoutPlaintextOutput{
 		KeyId: &p.key.arn, KeyPairSpec: in.KeyPairSpec, PublicKey: p.public,
-		PrivateKeyCiphertextBlob: p.privateEncrypted, KeyMaterialId: text(p.key.material().ID),
+		PrivateKeyCiphertextBlob: p.privateEncrypted, KeyMaterialId: p.key.currentMaterial(),
 	}, nil
 }
 
@@ -84,6 +84,7 @@ func (s *Service) dataKeyPair(ctx context.Context, operation, keyID, pairSpec st
 	if p.privateEncrypted, err = s.seal(ctx, k, private, context); err != nil {
 		return pair{}, err
 	}
+	noteMaterial(ctx, "keyMaterialId", k.currentMaterial())
 	return p, nil
 }
 

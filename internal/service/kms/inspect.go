@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kms
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/obscura-video/obscura/internal/meta"
+)
+
+// ErrKeyDeleted says that the KMS key was deleted, so that nobody can open the blob any more.
+var ErrKeyDeleted = errors.New("kms: key was deleted")
+
+// Custodian judges the rows of a KMS and opens ciphertext blobs with nothing but these rows and the root key. It
+// decides nothing and records nothing: it is for the operator's tools, which hold the root key anyway, and never
+// for the server.
+type Custodian struct {
+	DB   meta.DB
+	Root RootKey
+}
+
+// Decrypt opens a ciphertext blob; the plaintext is the caller's to clear.
+// Errors: ErrKeyDeleted; others when blob, context or rows are damaged.
+func (c *Custodian) Decrypt(ctx context.Context, blob []byte, context map[string]string) ([]byte, error) {
+	parsed, err := parseCiphertext(blob)
+	if err != nil {
+		return nil, err
+	}
+	material, err := c.material(ctx, parsed.keyID, parsed.materialID)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(material)
+	return parsed.open(material, context)
+}
+
+// material unwraps one key material and compares it with its id.
+func (c *Custodian) material(ctx context.Context, keyID, id string) ([]byte, error) {
+	var wrapped []byte
+	err := c.DB.View(ctx, func(r meta.Reader) (err error) {
+		if _, err = r.Get(keyRow(keyID)); errors.Is(err, meta.ErrNotFound) {
+			return fmt.Errorf("%w: %s", ErrKeyDeleted, keyID)
+		} else if err != nil {
+			return err
+		}
+		wrapped, err = r.Get(materialRow(keyID, id))
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("kms: material of key %s: %w", keyID, err)
+	}
+	plain, err := c.Root.Unwrap(ctx, wrapped, wrapContext(keyID, id))
+	if err != nil {
+		return nil, fmt.Errorf("kms: material of key %s: %w", keyID, err)
+	}
+	mac := hmac.New(sha256.New, plain)
+	mac.Write([]byte(materialIDLabel + "\x00" + keyID))
+	if hex.EncodeToString(mac.Sum(nil)) != id {
+		clear(plain)
+		return nil, fmt.Errorf("kms: material of key %s is not the one that its row names", keyID)
+	}
+	return plain, nil
+}
+
+// Verify checks every key: its row parses, and each of its materials unwraps and is the one named. fault is called
+// for each that does not. It returns how many keys there are; the error is of reading the store.
+func (c *Custodian) Verify(ctx context.Context, fault func(keyID string, err error)) (keys int, err error) {
+	records, err := c.records(ctx, fault)
+	for _, r := range records {
+		for _, m := range r.Materials {
+			material, err := c.material(ctx, r.ID, m.ID)
+			if ctx.Err() != nil {
+				return len(records), ctx.Err()
+			}
+			if err != nil {
+				fault(r.ID, err)
+			}
+			clear(material)
+		}
+	}
+	return len(records), err
+}
+
+func (c *Custodian) records(ctx context.Context, fault func(string, error)) (records []record, err error) {
+	prefix := meta.Key(space, "k")
+	err = c.DB.View(ctx, func(r meta.Reader) error {
+		records = nil
+		for row, err := range r.Scan(prefix, meta.PrefixEnd(prefix)) {
+			if err != nil {
+				return err
+			}
+			var v record
+			if err := json.Unmarshal(row.Value, &v); err != nil {
+				fault("", fmt.Errorf("kms: row %q: %w", row.Key, err))
+				continue
+			}
+			if _, ok := parseKeyName(v.ID); !ok || v.Version != recordVersion {
+				fault(v.ID, fmt.Errorf("kms: row %q is of no key of this version", row.Key))
+				continue
+			}
+			records = append(records, v)
+		}
+		return nil
+	})
+	return records, err
+}
