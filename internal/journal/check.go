@@ -110,10 +110,14 @@ func (c *checker) entries(ctx context.Context) error {
 	return nil
 }
 
-// rows yields rows in steps.
 func (c *checker) rows(ctx context.Context, lo, hi []byte) iter.Seq2[meta.KV, error] {
+	return rows(ctx, c.db, lo, hi)
+}
+
+// rows yields rows in steps.
+func rows(ctx context.Context, db meta.DB, lo, hi []byte) iter.Seq2[meta.KV, error] {
 	return pages(func() (page []meta.KV, err error) {
-		err = c.db.View(ctx, func(r meta.Reader) error {
+		err = db.View(ctx, func(r meta.Reader) error {
 			for kv, err := range r.Scan(lo, hi) {
 				if err != nil {
 					return err

@@ -238,9 +238,10 @@ func readFrames(ctx context.Context, bs blob.Store, d *Descriptor, keys Keyring,
 	defer stored.close()
 	r := frameReader{d: d, b: b, aad: b.aad(), opener: opener, r: bufio.NewReaderSize(stored, 32<<10), rest: d.Stored}
 	for i := range d.Frames {
+		at := d.Stored - r.rest
 		f, err := r.next(uint32(i))
 		if err != nil {
-			return err
+			return d.damage(i, at, err)
 		}
 		if !visit(f) {
 			return errStop
