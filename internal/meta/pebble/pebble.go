@@ -43,6 +43,9 @@ type Options struct {
 	CacheBytes int64
 	// MemTableBytes is the size at which a memtable is flushed; default 16 MiB.
 	MemTableBytes uint64
+	// ReadOnly opens a store that exists and changes nothing in it, not even what a crash
+	// has left. Update, Commit and Checkpoint then fail.
+	ReadOnly bool
 }
 
 // DB is an opened store.
@@ -79,6 +82,7 @@ func Open(dir string, o Options) (*DB, error) {
 		FS:           privateFS{o.FS},
 		CacheSize:    o.CacheBytes,
 		MemTableSize: o.MemTableBytes,
+		ReadOnly:     o.ReadOnly,
 		Logger:       logger{log: o.Logger, fatal: o.Fatal},
 	})
 	if err != nil {
