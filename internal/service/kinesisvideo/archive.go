@@ -250,11 +250,7 @@ func (c *consumer) list(numbers []number) error {
 		if d == nil {
 			return errFragmentNotFound
 		}
-		err = c.send(d)
-		if errors.Is(err, journal.ErrNotFound) {
-			return errFragmentNotFound
-		}
-		if err != nil {
+		if err := c.send(d); err != nil {
 			return err
 		}
 		if err := c.complete(); err != nil {

@@ -110,7 +110,6 @@ func (f *fragment) commit(p *producer) error {
 	if err != nil {
 		return err
 	}
-	p.s.metrics.Observe("PutMedia.FragmentIngestionLatency", f.stream.Name, p.s.Now().Sub(f.begun))
 	// Once begun the commit is not given up, so that its outcome is known.
 	err = f.entry.Commit(context.WithoutCancel(p.ctx), journal.CommitOptions{
 		Meta: f.fragmentMeta.append(nil), Index: f.index(), Puts: puts,

@@ -43,7 +43,8 @@ func (s *Service) GetMedia(ctx context.Context, in *mediaapi.GetMediaInput) (*me
 	if err != nil {
 		return nil, err
 	}
-	ctx, conn := newConnection(ctx)
+	call := ctx
+	ctx, conn := newConnection(call)
 	if !s.active.consume(st.ID, conn, s.MaxConsumers) {
 		conn.cancel(nil)
 		return nil, &mediaapi.ConnectionLimitExceededException{
@@ -51,7 +52,7 @@ func (s *Service) GetMedia(ctx context.Context, in *mediaapi.GetMediaInput) (*me
 		}
 	}
 	leave := sync.OnceFunc(func() { s.active.leave(st.ID, conn) })
-	context.AfterFunc(ctx, leave) // if the payload is never asked for
+	context.AfterFunc(call, leave) // if the payload is never asked for
 	s.metrics.Add("GetMedia.Requests", st.Name, 1)
 	return &mediaapi.GetMediaOutput{ContentType: ptr(contentType), Payload: func(w protocol.StreamWriter) error {
 		defer leave()
@@ -209,7 +210,10 @@ func (c *consumer) frame(f *journal.Frame) error {
 func (c *consumer) stored(d *journal.Descriptor) error {
 	err := c.send(d)
 	if errors.Is(err, journal.ErrNotFound) || errors.Is(err, envelope.ErrShredded) {
-		return c.abandon() // its time has come while it was read
+		// Its time has come while it was read, unless it is still listed.
+		if _, gone := c.store.Journal.Stat(c.ctx, d.Stream, d.Seq); errors.Is(gone, journal.ErrNotFound) {
+			return c.abandon()
+		}
 	}
 	if err != nil {
 		return err
@@ -340,8 +344,8 @@ func consumerError(err error) *mediaError {
 	switch {
 	case errors.As(err, &known):
 		return known
-	case errors.Is(err, journal.ErrCorrupt), errors.Is(err, errRow):
-		return errInternal
+	case errors.Is(err, journal.ErrNotFound), errors.Is(err, journal.ErrCorrupt), errors.Is(err, envelope.ErrShredded), errors.Is(err, errRow):
+		return errInternal // it is never passed over in silence
 	}
 	return keyError(err)
 }

@@ -527,3 +527,57 @@ func TestSlowConsumerSlowsNobodyAndMissesNothing(t *testing.T) {
 		_, _ = slow.stop(), fast.stop()
 	})
 }
+
+func TestDamageIsToldAndNotPassedOver(t *testing.T) {
+	for name, damage := range map[string]func(*world){
+		"bytes gone": func(w *world) {
+			bs := w.bytes.Open()
+			for info := range bs.List(w.as(""), "") {
+				if err := bs.Delete(w.as(""), info.Name); err != nil {
+					w.t.Fatal(err)
+				}
+			}
+		},
+		"data key gone": func(w *world) { w.cut("dk") },
+		"header gone":   func(w *world) { w.cut("kv", rowHeader) },
+		"header altered": func(w *world) {
+			prefix := meta.Key("kv", rowHeader)
+			_ = w.db.Update(w.as(""), func(tx meta.Tx) error {
+				var rows []meta.KV
+				for kv := range tx.Scan(prefix, meta.PrefixEnd(prefix)) {
+					rows = append(rows, kv)
+				}
+				for _, kv := range rows {
+					kv.Value[len(kv.Value)-1] ^= 1
+					tx.Put(kv.Key, kv.Value)
+				}
+				return nil
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.create("s", 1)
+			w.putAll("s", header(), cluster(1000, "a"))
+			w.restart() // caches are cold
+			damage(w)
+			g := w.get("s", earliest())
+			if err := <-g.done; err != nil {
+				t.Fatal(err)
+			}
+			media := parseMedia(t, g.bytes())
+			if n := len(media); n == 0 || media[n-1].tags[tagErrorID] != "5000" || len(numbersOf(media)) != 0 {
+				t.Fatalf("got %+v", media)
+			}
+		})
+	}
+}
+
+// cut deletes rows.
+func (w *world) cut(space string, parts ...any) {
+	prefix := meta.Key(space, parts...)
+	_ = w.db.Update(w.as(""), func(tx meta.Tx) error {
+		tx.DeleteRange(prefix, meta.PrefixEnd(prefix))
+		return nil
+	})
+}

@@ -245,6 +245,10 @@ func (p *producer) own(st *stream) error {
 	}
 	epoch, err := p.s.newEpoch(p.ctx, st, w.Epoch())
 	if err != nil {
+		w.Close()
+		if errors.Is(err, errDeleted) { // nobody else removes what Own has made
+			err = errors.Join(err, store.Journal.Drop(p.ctx, st.key()))
+		}
 		return err
 	}
 	if p.writer != nil {
@@ -256,9 +260,16 @@ func (p *producer) own(st *stream) error {
 
 // newEpoch returns an epoch for fragment numbers that is higher than every one before, whatever
 // store the fragments were in: that of the journal, as long as there was but one.
+//
+// Errors: errDeleted when the stream is gone; the store's.
 func (s *Service) newEpoch(ctx context.Context, st *stream, least uint32) (epoch uint32, err error) {
 	key := meta.Key(space, rowEpoch, st.ID)
 	err = s.DB.Update(ctx, func(tx meta.Tx) error {
+		if now, err := getStream(tx, st.Name); err != nil {
+			return err
+		} else if now == nil || now.ID != st.ID {
+			return errDeleted
+		}
 		old, err := tx.Get(key)
 		if err != nil && !errors.Is(err, meta.ErrNotFound) {
 			return err
@@ -313,6 +324,7 @@ func (p *producer) handleElement(e *mkv.Element) error {
 func (p *producer) complete() error {
 	f := p.fragment
 	st := f.stream
+	whole := p.s.Now()
 	err := f.commit(p)
 	p.s.metrics.success("PutMedia", st.Name, err)
 	if err != nil {
@@ -321,16 +333,22 @@ func (p *producer) complete() error {
 	}
 	p.fragment, p.pending = nil, nil
 	p.s.metrics.Add("PutMedia.IncomingFragments", st.Name, 1)
-	p.s.metrics.Observe("PutMedia.FragmentPersistLatency", st.Name, p.s.Now().Sub(f.begun))
+	p.s.metrics.Observe("PutMedia.FragmentIngestionLatency", st.Name, whole.Sub(f.begun))
+	p.s.metrics.Observe("PutMedia.FragmentPersistLatency", st.Name, p.s.Now().Sub(whole))
 	number := f.number.String()
 	if err := p.ack(mediaapi.Ack{EventType: mediaapi.AckReceived, FragmentTimecode: &f.timecode, FragmentNumber: number}); err != nil {
 		return err
 	}
+	p.s.metrics.Observe("PutMedia.ReceivedAckLatency", st.Name, p.s.Now().Sub(whole))
 	if st.RetentionHours == 0 {
 		p.trimSpool(st)
 		return nil
 	}
-	return p.ack(mediaapi.Ack{EventType: mediaapi.AckPersisted, FragmentTimecode: &f.timecode, FragmentNumber: number})
+	if err := p.ack(mediaapi.Ack{EventType: mediaapi.AckPersisted, FragmentTimecode: &f.timecode, FragmentNumber: number}); err != nil {
+		return err
+	}
+	p.s.metrics.Observe("PutMedia.PersistedAckLatency", st.Name, p.s.Now().Sub(whole))
+	return nil
 }
 
 // trimSpool keeps the buffer of a stream without retention within its limits.

@@ -28,6 +28,7 @@ import (
 //
 // Source: Kinesis Video Streams developer guide, PutMedia.
 func (s *Service) PutMedia(ctx context.Context, in *mediaapi.PutMediaInput) error {
+	begun := s.Now()
 	st, err := s.find(ctx, request{action: "PutMedia", name: in.StreamName, arn: in.StreamARN})
 	if err != nil {
 		return err
@@ -45,10 +46,13 @@ func (s *Service) PutMedia(ctx context.Context, in *mediaapi.PutMediaInput) erro
 	defer context.AfterFunc(s.ctx, func() { conn.cancel(errClosing) })()
 	old := s.active.produce(st.ID, conn)
 	defer s.active.leave(st.ID, conn)
-	awaitEnd(ctx, old)
+	if old != nil {
+		awaitEnd(old)
+	}
 	oldest := time.AfterFunc(maxConnection, func() { conn.cancel(errMaxAge) })
 	defer oldest.Stop()
 	s.metrics.Add("PutMedia.Requests", st.Name, 1)
+	s.metrics.Observe("PutMedia.Latency", st.Name, s.Now().Sub(begun))
 	s.metrics.Level("PutMedia.ActiveConnections", st.Name, 1)
 	defer s.metrics.Level("PutMedia.ActiveConnections", st.Name, -1)
 	if err := in.Acks.Start(); err != nil {
@@ -70,18 +74,17 @@ func (s *Service) start(conn *connection) bool {
 	return true
 }
 
-// awaitEnd gives a superseded connection a moment to give up its fragment, so that viewers see
-// that before they see the next one. Nothing depends on it.
-func awaitEnd(ctx context.Context, old *connection) {
-	if old == nil {
-		return
-	}
+// awaitEnd gives connections that were ended a moment to let go of their stream. No promise depends
+// on it: it spares the viewers events in an unusual order, and the sweeper work.
+func awaitEnd(ended ...*connection) {
 	timer := time.NewTimer(time.Second)
 	defer timer.Stop()
-	select {
-	case <-old.done:
-	case <-timer.C:
-	case <-ctx.Done():
+	for _, c := range ended {
+		select {
+		case <-c.done:
+		case <-timer.C:
+			return
+		}
 	}
 }
 
@@ -96,7 +99,16 @@ func (p *producer) run() error {
 	return p.finish(err, b.clean())
 }
 
-func (p *producer) idle() error { return p.ack(mediaapi.Ack{EventType: mediaapi.AckIdle}) }
+// idle tells the producer that nothing came for a while. A cluster of known size that is whole need
+// not wait any longer for what follows it.
+func (p *producer) idle() error {
+	if p.fragment != nil && p.fragment.ended {
+		if err := p.complete(); err != nil {
+			return err
+		}
+	}
+	return p.ack(mediaapi.Ack{EventType: mediaapi.AckIdle})
+}
 
 // finish gives up or completes the last fragment, and ends the response.
 func (p *producer) finish(err error, clean bool) error {

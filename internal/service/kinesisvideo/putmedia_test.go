@@ -170,6 +170,18 @@ func TestSilentConnectionGetsIdleAndIsClosed(t *testing.T) {
 	})
 }
 
+func TestSilenceCompletesAClusterOfKnownSize(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.create("s", 1)
+		p := w.put("s").send(header(), sizedCluster(1, "a"))
+		time.Sleep(idleAfter)
+		synctest.Wait()
+		wantAcks(t, p.acks.brief(), "BUFFERING 1", "RECEIVED 1", "PERSISTED 1", "IDLE")
+		_ = p.end()
+	})
+}
+
 func TestConnectionEndsAfter45Minutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

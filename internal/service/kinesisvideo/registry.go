@@ -83,18 +83,22 @@ func (r *registry) leave(id string, c *connection) {
 	}
 }
 
-// interrupt ends all connections of a stream for the given cause.
-func (r *registry) interrupt(id string, cause error, producers bool) {
+// interrupt ends the consumers of a stream, and its producer too if asked to, for the given cause.
+func (r *registry) interrupt(id string, cause error, producer bool) (ended []*connection) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	a := r.streams[id]
 	if a == nil {
-		return
-	}
-	if producers && a.producer != nil {
-		a.producer.cancel(cause)
+		return nil
 	}
 	for c := range a.consumers {
+		ended = append(ended, c)
+	}
+	if producer && a.producer != nil {
+		ended = append(ended, a.producer)
+	}
+	for _, c := range ended {
 		c.cancel(cause)
 	}
+	return ended
 }

@@ -81,7 +81,7 @@ func (s *Service) DeleteStream(ctx context.Context, in *kvapi.DeleteStreamInput)
 	if err != nil {
 		return nil, err
 	}
-	s.active.interrupt(found.ID, errDeleted, true)
+	awaitEnd(s.active.interrupt(found.ID, errDeleted, true)...)
 	if err := s.remove(ctx, found.ID); err != nil {
 		// The stream is gone, and the sweeper removes what is left of it.
 		s.Logger.ErrorContext(ctx, "data of a deleted stream was not removed", "stream", found.Name, "error", err)

@@ -428,3 +428,7 @@ func tag(name, value string) []byte { return mkv.AppendTags(nil, mkv.Tag{Name: n
 func endOfFragment() []byte { return mkv.AppendEndOfFragment(nil) }
 
 func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
+
+func getInput() *mediaapi.GetMediaInput {
+	return &mediaapi.GetMediaInput{StreamName: ptr("s"), StartSelector: earliest()}
+}
