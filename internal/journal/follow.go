@@ -11,7 +11,8 @@ import (
 // Follow yields the entries with numbers greater than after: those that are stored first,
 // as EventStored, then what is written, live, as EventBegin, EventFrame, EventCommit and
 // EventAbort, without a gap or a double, until ctx is done or the journal closed. Numbers
-// ascend over EventStored and EventCommit together. An entry whose beginning was missed,
+// ascend over EventStored and EventCommit together; if after is the number of a record within
+// a batch, the batch comes first and the reader passes over its beginning. An entry whose beginning was missed,
 // or that somebody else writes, comes as EventStored once it is durable.
 //
 // A reader that is too slow loses track: an entry of which it has seen frames may then come
@@ -21,7 +22,7 @@ func (j *Journal) Follow(ctx context.Context, stream string, after Seq) iter.Seq
 		f := &follower{j: j, stream: stream, last: after, live: make(map[Seq]int), yield: yield}
 		f.sub = j.Subscribe(stream)
 		defer f.sub.Close()
-		if err := f.run(ctx); err != nil && !errors.Is(err, errStop) {
+		if err := f.run(ctx); !errors.Is(err, errStop) {
 			yield(Event{}, err)
 		}
 	}

@@ -41,6 +41,10 @@ func (w *Writer) Begin(_ context.Context, o BeginOptions) (*Fragment, error) {
 	}
 	e.descriptor = d
 	w.hub.publish(Event{Kind: EventBegin, Seq: e.seq, Live: o.Live, Time: d.Time})
+	if err := w.lostError(); err != nil { // its abort may have been published already
+		w.hub.publish(Event{Kind: EventAbort, Seq: e.seq})
+		return nil, err
+	}
 	return &Fragment{
 		w: w, entry: e, o: o, d: d,
 		sealer: newFrameSealer(binding{KindFragment, w.stream, e.seq, w.field}, o.Sealer),

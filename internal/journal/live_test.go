@@ -151,7 +151,7 @@ func TestFollowHasNoGapAndNoDouble(t *testing.T) {
 	)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	reader := func(j *Journal, seed int64) {
+	reader := func(j *Journal, seed uint64) {
 		rng := dice(seed)
 		c := &collector{t: t, w: w, j: j, frames: make(map[Seq]int)}
 		for e, err := range j.Follow(ctx, "s", 0) {
@@ -177,7 +177,7 @@ func TestFollowHasNoGapAndNoDouble(t *testing.T) {
 	wr := mustOwn(t, journals[0], "s")
 	for len(wanted) < target+20 {
 		if n := len(wanted); n%20 == 0 && n < 100 {
-			readers.Go(func() { reader(journals[n/20%2], int64(n)) })
+			readers.Go(func() { reader(journals[n/20%2], uint64(n)) })
 		}
 		if rng.roll(15) == 0 {
 			wr = mustOwn(t, journals[rng.roll(2)], "s")

@@ -16,6 +16,9 @@ import (
 	"github.com/obscura-video/obscura/internal/seal"
 )
 
+// maxSealed bounds a sealed frame.
+const maxSealed = MaxFrameBytes + MaxAttrsBytes + binary.MaxVarintLen32 + seal.Overhead
+
 // pageRows is how many rows a scan reads per snapshot, so that a slow reader holds none.
 const pageRows = 256
 
@@ -270,7 +273,7 @@ func (r *frameReader) next(index uint32) (f Frame, err error) {
 		return f, err
 	}
 	n := int64(binary.BigEndian.Uint32(length[:]))
-	if n < seal.Overhead || n > r.rest {
+	if n < seal.Overhead || n > r.rest || n > maxSealed {
 		return f, fmt.Errorf("%w: frame %d of %s entry %d has %d bytes", ErrCorrupt, index, r.d.Stream, r.d.Seq, n)
 	}
 	if int64(cap(r.buf)) < n {
