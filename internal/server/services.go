@@ -60,6 +60,7 @@ func openServices(ctx context.Context, c Config, s *stores, e Endpoints, m *metr
 	}
 	v.kms, err = kms.New(kms.Config{
 		DB: s.db, Root: s.root, Access: v.authorizer, Account: c.Account, Region: c.Region, Now: c.Now,
+		Happened: func(ctx context.Context, event, keyARN string) { v.keyEvent(ctx, c, event, keyARN) },
 	})
 	if err != nil {
 		return v, err
@@ -70,6 +71,20 @@ func openServices(ctx context.Context, c Config, s *stores, e Endpoints, m *metr
 		return v, err
 	}
 	return v, v.openVideo(c, s, e, m)
+}
+
+// keyEvent audits what the KMS did by itself: a key deleted at its deadline, a key rotated when it was due. It
+// has happened already, so all that is left when the audit log fails is to tell the operator.
+func (v *services) keyEvent(ctx context.Context, c Config, event, keyARN string) {
+	_, id, _ := strings.Cut(keyARN, ":key/")
+	err := v.audit.Record(context.WithoutCancel(ctx), audit.NewServiceEvent(audit.ServiceAction{
+		Service: "kms", Name: event, Region: c.Region, Account: c.Account,
+		Resources: []audit.Resource{{ARN: keyARN, Type: "AWS::KMS::Key"}},
+		Details:   map[string]any{"keyId": id},
+	}))
+	if err != nil {
+		c.Log.Error("event was not recorded", "event", event, "key", keyARN, "error", err)
+	}
 }
 
 func (v *services) openVideo(c Config, s *stores, e Endpoints, m *metrics) (err error) {

@@ -27,7 +27,8 @@ const (
 // With a Name, an identical grant is not made twice: its id comes back with a new token.
 //
 // Errors: InvalidArnException for principals; ValidationException for operations or
-// constraints that do not suit the key; LimitExceededException; DisabledException and
+// constraints that do not suit the key; UnsupportedOperationException for a SourceArn
+// constraint; LimitExceededException; DisabledException and
 // KMSInvalidStateException; NotFoundException; InvalidGrantTokenException;
 // DryRunOperationException.
 //
@@ -44,6 +45,10 @@ func (s *Service) CreateGrant(ctx context.Context, in *kmsapi.CreateGrantInput) 
 	}
 	if err := g.check(k); err != nil {
 		return nil, err
+	}
+	if in.Constraints != nil && in.Constraints.SourceArn != nil {
+		// Taken silently it would make the grant wider than was asked for.
+		return nil, unsupported("SourceArn constraints are not supported.")
 	}
 	if isTrue(in.DryRun) {
 		return nil, dryRun()
