@@ -78,13 +78,18 @@ func Open(dir string, o Options) (*DB, error) {
 	if o.MemTableBytes == 0 {
 		o.MemTableBytes = 16 << 20
 	}
-	db, err := pebble.Open(dir, &pebble.Options{
+	options := &pebble.Options{
 		FS:           privateFS{o.FS},
 		CacheSize:    o.CacheBytes,
 		MemTableSize: o.MemTableBytes,
-		ReadOnly:     o.ReadOnly,
 		Logger:       logger{log: o.Logger, fatal: o.Fatal},
-	})
+	}
+	if o.ReadOnly {
+		// Whoever reads a damaged file gets the error; it ends only a process that writes.
+		options.EventListener = &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) {}}
+		options.ReadOnly, options.DisableTableStats = true, true
+	}
+	db, err := pebble.Open(dir, options)
 	if err != nil {
 		return nil, fmt.Errorf("meta: open %s: %w", dir, err)
 	}
