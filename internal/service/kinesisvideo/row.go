@@ -5,7 +5,6 @@ package kinesisvideo
 import (
 	"encoding/binary"
 	"errors"
-	"time"
 
 	"github.com/obscura-video/obscura/internal/journal"
 )
@@ -58,10 +57,6 @@ func parseFragmentMeta(b []byte) (m fragmentMeta, rest []byte, err error) {
 	m.length = int64(binary.BigEndian.Uint64(b[45:]))
 	return m, b[fragmentMetaBytes:], nil
 }
-
-func (m *fragmentMeta) serverTime() time.Time { return time.UnixMilli(m.number.millis()).UTC() }
-
-func (m *fragmentMeta) producerTime() time.Time { return time.UnixMilli(m.producer).UTC() }
 
 // index returns the keys by which the fragment is found.
 func (m *fragmentMeta) index() []journal.IndexKey {

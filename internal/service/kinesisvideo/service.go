@@ -78,14 +78,12 @@ type Config struct {
 // Names for embedding: each API has its own Unimplemented.
 type (
 	unimplementedControl = kvapi.Unimplemented
-	unimplementedMedia   = mediaapi.Unimplemented
 	unimplementedArchive = archiveapi.Unimplemented
 )
 
 // Service answers the three APIs of Kinesis Video Streams. It may be used concurrently.
 type Service struct {
 	unimplementedControl
-	unimplementedMedia
 	unimplementedArchive
 
 	Config
