@@ -12,6 +12,7 @@ import (
 
 	"github.com/obscura-video/obscura/internal/awsapi/cloudtrail"
 	"github.com/obscura-video/obscura/internal/awsapi/iam"
+	"github.com/obscura-video/obscura/internal/awsapi/iot"
 	"github.com/obscura-video/obscura/internal/awsapi/kinesisvideo"
 	"github.com/obscura-video/obscura/internal/awsapi/kinesisvideoarchivedmedia"
 	"github.com/obscura-video/obscura/internal/awsapi/kinesisvideomedia"
@@ -32,6 +33,7 @@ func apis() []api {
 		{iam.New(iam.Unimplemented{}), iam.Unimplemented{}},
 		{sts.New(sts.Unimplemented{}), sts.Unimplemented{}},
 		{cloudtrail.New(cloudtrail.Unimplemented{}), cloudtrail.Unimplemented{}},
+		{iot.New(iot.Unimplemented{}), iot.Unimplemented{}},
 		{kinesisvideo.New(kinesisvideo.Unimplemented{}), kinesisvideo.Unimplemented{}},
 		{kinesisvideomedia.New(kinesisvideomedia.Unimplemented{}), kinesisvideomedia.Unimplemented{}},
 		{kinesisvideoarchivedmedia.New(kinesisvideoarchivedmedia.Unimplemented{}), kinesisvideoarchivedmedia.Unimplemented{}},

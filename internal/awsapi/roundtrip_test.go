@@ -32,6 +32,8 @@ type jsonType interface {
 	DecodeJSON(*protocol.JSONReader)
 }
 
+type bound interface{ Bind(*protocol.Binding) }
+
 // TestJSONRoundTripsEveryOperation: any input and output of the JSON services is
 // read back as it was written.
 func TestJSONRoundTripsEveryOperation(t *testing.T) {
@@ -61,6 +63,11 @@ func roundTrip(t *rapid.T, name string, typ reflect.Type) {
 	text := want.Interface().(jsonType).AppendJSON(nil)
 	r := protocol.NewJSONReader(text)
 	got.Interface().(jsonType).DecodeJSON(r)
+	if in, ok := want.Interface().(bound); ok {
+		b := protocol.NewBinding()
+		in.Bind(b)
+		got.Interface().(bound).Bind(b.Reading())
+	}
 	if err := r.Finish(); err != nil {
 		t.Fatalf("%s: %v in %s", name, err, text)
 	}

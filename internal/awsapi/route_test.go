@@ -97,10 +97,10 @@ func TestOperationNamesAndPathsAreUnique(t *testing.T) {
 			}
 			seen[op.Name] = true
 			if a.service.Protocol == protocol.RestJSON {
-				if other, dup := paths[op.Path]; dup {
+				if other, dup := paths[op.Method+op.Path]; dup {
 					t.Errorf("%s and %s share %s", op.Name, other, op.Path)
 				}
-				paths[op.Path] = op.Name
+				paths[op.Method+op.Path] = op.Name
 			}
 		}
 	}

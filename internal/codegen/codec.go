@@ -5,6 +5,8 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"slices"
+	"strings"
 )
 
 // A direction is one of the four ways over the wire. The runtime has a function
@@ -95,11 +97,11 @@ func (f *file) elem(d direction, name string) (string, error) {
 func (f *file) members(s *shape, d direction, emit func(field, wire string, use *shape, typ, fn string)) error {
 	for _, name := range sorted(s.Members) {
 		r := s.Members[name]
-		if r.Location == "header" || s.Payload == name {
-			continue
+		if r.Location != "" && f.m.Metadata.Protocol == "query" {
+			return fmt.Errorf("%s: location %q in the query protocol", name, r.Location)
 		}
-		if r.Location != "" {
-			return fmt.Errorf("%s: location %q is not generated yet", name, r.Location)
+		if r.Location != "" || s.Payload == name {
+			continue // in bindings
 		}
 		use := f.m.Shapes[r.Shape]
 		target := r.Shape
@@ -186,19 +188,22 @@ func (f *file) jsonDecode(s structure) error {
 	return err
 }
 
-// bindings emits what an output has outside its JSON body.
+// bindings emits what an input or output has outside its JSON body.
 func (f *file) bindings(s structure) error {
-	var headers []string
+	var names []string
 	for _, name := range sorted(s.shape.Members) {
-		if s.shape.Members[name].Location == "header" {
-			headers = append(headers, name)
+		if s.shape.Members[name].Location != "" {
+			names = append(names, name)
 		}
 	}
-	if len(headers) > 0 {
-		if !s.output() {
-			return fmt.Errorf("headers of an input are not generated yet")
+	if s.input() {
+		if err := f.bind(s, names); err != nil {
+			return err
 		}
-		f.headers(s, headers)
+	} else if len(names) > 0 {
+		if err := f.headers(s, names); err != nil {
+			return err
+		}
 	}
 	if s.shape.Payload == "" {
 		return nil
@@ -211,7 +216,56 @@ func (f *file) bindings(s structure) error {
 	return nil
 }
 
-func (f *file) headers(s structure, names []string) {
+// bind emits the one method that reads and writes the members of an input that lie in path, query and headers.
+func (f *file) bind(s structure, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	if f.m.Metadata.Protocol != "rest-json" {
+		return fmt.Errorf("%s: a location in protocol %s", names[0], f.m.Metadata.Protocol)
+	}
+	f.p("// Bind reads or writes the members that lie outside the body.")
+	f.p("func (v *%s) Bind(b *protocol.Binding) {", s.name)
+	for _, name := range names {
+		r := s.shape.Members[name]
+		wire := cmp.Or(r.LocationName, name)
+		place, err := f.place(s.operation, r.Location, wire)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		kind := map[string]string{"string": "String", "integer": "Int", "long": "Long", "boolean": "Bool"}[f.m.Shapes[r.Shape].Type]
+		if kind == "" {
+			return fmt.Errorf("%s: a %s in location %s is not generated yet", name, f.m.Shapes[r.Shape].Type, r.Location)
+		}
+		f.p("b.%s(protocol.%s, %q, &v.%s)", kind, place, wire, upper(name))
+	}
+	f.p("}\n")
+	return nil
+}
+
+// place is the runtime's name for a location; a label of the path must be a whole segment of the template.
+func (f *file) place(op, location, wire string) (string, error) {
+	switch location {
+	case "uri":
+		template := f.m.Operations[op].HTTP.RequestURI
+		if !slices.Contains(strings.Split(template, "/"), "{"+wire+"}") {
+			return "", fmt.Errorf("%s has no segment {%s}", template, wire)
+		}
+		return "InPath", nil
+	case "querystring":
+		return "InQuery", nil
+	case "header":
+		return "InHeader", nil
+	}
+	return "", fmt.Errorf("location %q is not generated yet", location)
+}
+
+func (f *file) headers(s structure, names []string) error {
+	for _, name := range names {
+		if r := s.shape.Members[name]; !s.output() || r.Location != "header" || f.m.Shapes[r.Shape].Type != "string" {
+			return fmt.Errorf("%s: location %q of %s is not generated yet", name, r.Location, s.name)
+		}
+	}
 	f.p("// EncodeHeader sets the members that are headers.")
 	f.p("func (v *%s) EncodeHeader(h http.Header) {", s.name)
 	for _, name := range names {
@@ -224,6 +278,7 @@ func (f *file) headers(s structure, names []string) {
 		f.p("v.%s = protocol.Header(h, %q)", upper(name), s.shape.Members[name].LocationName)
 	}
 	f.p("}\n")
+	return nil
 }
 
 // query emits the parameters of inputs and the XML of outputs.

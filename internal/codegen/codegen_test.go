@@ -121,7 +121,8 @@ func TestUnknownFeaturesFailTheGeneration(t *testing.T) {
 	}{
 		"type":           {&ref{Shape: "X"}, map[string]*shape{"X": {Type: "union"}}},
 		"location":       {&ref{Shape: "X", Location: "uri"}, map[string]*shape{"X": text}},
-		"input header":   {&ref{Shape: "X", Location: "header"}, map[string]*shape{"X": text}},
+		"status code":    {&ref{Shape: "X", Location: "statusCode"}, map[string]*shape{"X": text}},
+		"header of list": {&ref{Shape: "X", Location: "header"}, map[string]*shape{"X": {Type: "list", Member: &ref{Shape: "Y"}}, "Y": text}},
 		"range of float": {&ref{Shape: "X"}, map[string]*shape{"X": {Type: "double", Min: new(1.0)}}},
 	} {
 		m := &model{Shapes: c.shapes, Operations: map[string]*operation{"Op": {Name: "Op", Input: &ref{Shape: "In"}}}}
@@ -131,5 +132,58 @@ func TestUnknownFeaturesFailTheGeneration(t *testing.T) {
 		if f.types() == nil && f.json() == nil && f.validate() == nil {
 			t.Errorf("%s: generated %s", name, f)
 		}
+	}
+}
+
+func TestInputsBindWhatLiesOutsideTheBody(t *testing.T) {
+	m := &model{
+		Shapes: map[string]*shape{"T": {Type: "string"}, "N": {Type: "integer"}, "In": {Type: "structure", Members: map[string]*ref{
+			"id": {Shape: "T", Location: "uri", LocationName: "id"}, "max": {Shape: "N", Location: "querystring"},
+			"who": {Shape: "T", Location: "header", LocationName: "x-who"}, "body": {Shape: "T"},
+		}}},
+		Operations: map[string]*operation{"Op": {Name: "Op", Input: &ref{Shape: "In"}}},
+	}
+	m.Metadata.Protocol = "rest-json"
+	m.Operations["Op"].HTTP.RequestURI = "/things/{id}"
+	f := &file{m: m, patch: &patch{}, svc: service{"x", "x"}}
+	if err := f.json(); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`b.String(protocol.InPath, "id", &v.Id)`, `b.Int(protocol.InQuery, "max", &v.Max)`,
+		`b.String(protocol.InHeader, "x-who", &v.Who)`, `b = protocol.WriteValue(b, "body", v.Body`,
+	} {
+		if !strings.Contains(f.String(), want) {
+			t.Errorf("no %s in\n%s", want, f)
+		}
+	}
+	if strings.Contains(f.String(), `case "id"`) {
+		t.Error("a member of the path is read from the body too")
+	}
+	m.Metadata.Protocol = "query"
+	if err := f.query(); err == nil {
+		t.Error("the query protocol took a location")
+	}
+}
+
+func TestSelectionKeepsOperationsAndWhatTheyReach(t *testing.T) {
+	m := &model{
+		Shapes: map[string]*shape{
+			"In": {Type: "structure", Members: map[string]*ref{"l": {Shape: "L"}}}, "L": {Type: "list", Member: &ref{Shape: "In"}},
+			"Err": {Type: "structure", Exception: true}, "Other": {Type: "structure"}, "OtherErr": {Type: "structure", Exception: true},
+		},
+		Operations: map[string]*operation{
+			"A": {Name: "A", Input: &ref{Shape: "In"}, Errors: []*ref{{Shape: "Err"}}},
+			"B": {Name: "B", Output: &ref{Shape: "Other"}, Errors: []*ref{{Shape: "OtherErr"}}},
+		},
+	}
+	if err := m.keep([]string{"C"}); err == nil {
+		t.Error("an unknown operation was selected")
+	}
+	if err := m.keep([]string{"A"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := sorted(m.Shapes); !reflect.DeepEqual(got, []string{"Err", "In", "L"}) || len(m.Operations) != 1 {
+		t.Errorf("kept %v, %v", got, sorted(m.Operations))
 	}
 }

@@ -44,6 +44,7 @@ var services = []service{
 	{"iam", "iam"},
 	{"sts", "sts"},
 	{"cloudtrail", "cloudtrail"},
+	{"iot", "iot"},
 }
 
 func main() {

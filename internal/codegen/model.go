@@ -34,6 +34,7 @@ type operation struct {
 	Authtype string
 	Input    *ref
 	Output   *ref
+	Errors   []*ref
 }
 
 type shape struct {
@@ -82,6 +83,9 @@ type patch struct {
 	Secrets []string
 	// Bodies bounds the request body per package, in bytes.
 	Bodies map[string]int64
+	// Only lists the operations that are generated of a model, with the shapes and errors that they
+	// reach; a model without a list is generated whole.
+	Only map[string][]string
 	// Models holds a merge patch (RFC 7386) per model.
 	Models map[string]any
 }
@@ -118,8 +122,45 @@ func load(dir, name string, p *patch) (*model, error) {
 	if err := json.Unmarshal(data, m); err != nil {
 		return nil, err
 	}
+	if only, ok := p.Only[name]; ok {
+		if err := m.keep(only); err != nil {
+			return nil, err
+		}
+	}
 	m.markSecrets(p.Secrets)
 	return m, nil
+}
+
+// keep drops every operation but those named, and the shapes that these do not reach.
+func (m *model) keep(names []string) error {
+	kept, shapes := map[string]*operation{}, map[string]*shape{}
+	for _, name := range names {
+		o, ok := m.Operations[name]
+		if !ok {
+			return fmt.Errorf("the patch selects %s, which the model does not have", name)
+		}
+		kept[name] = o
+		for _, r := range append([]*ref{o.Input, o.Output}, o.Errors...) {
+			m.collect(r, shapes)
+		}
+	}
+	m.Operations, m.Shapes = kept, shapes
+	return nil
+}
+
+// collect notes the shape of r and every one below it.
+func (m *model) collect(r *ref, into map[string]*shape) {
+	if r == nil || into[r.Shape] != nil {
+		return
+	}
+	s := m.Shapes[r.Shape]
+	into[r.Shape] = s
+	for _, below := range []*ref{s.Member, s.Key, s.Value} {
+		m.collect(below, into)
+	}
+	for _, below := range s.Members {
+		m.collect(below, into)
+	}
 }
 
 // merge is a JSON merge patch: null deletes, objects merge, the rest replaces.

@@ -106,11 +106,11 @@ func (c *Client) send(ctx context.Context, operation string, in any) (*Operation
 	if !ok || op.encodeInput == nil {
 		return nil, nil, fmt.Errorf("%s: no such operation for a client", operation)
 	}
-	body, err := op.encodeInput(in)
+	binding, body, err := op.encodeInput(in)
 	if err != nil {
 		return nil, nil, err
 	}
-	req, err := c.request(ctx, op, body)
+	req, err := c.request(ctx, op, binding, body)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", operation, err)
 	}
@@ -125,10 +125,16 @@ func (c *Client) send(ctx context.Context, operation string, in any) (*Operation
 	return op, resp, nil
 }
 
-func (c *Client) request(ctx context.Context, op *Operation, body []byte) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, op.Method, strings.TrimSuffix(c.Endpoint, "/")+op.Path, bytes.NewReader(body))
+func (c *Client) request(ctx context.Context, op *Operation, b *Binding, body []byte) (*http.Request, error) {
+	if op.Method == http.MethodGet || op.Method == http.MethodDelete {
+		body = nil
+	}
+	req, err := http.NewRequestWithContext(ctx, op.Method, strings.TrimSuffix(c.Endpoint, "/")+b.target(op), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
+	}
+	for name, values := range b.header {
+		req.Header[name] = values
 	}
 	req.Header.Set("Content-Type", "application/json")
 	if c.Service.Protocol == JSON11 {

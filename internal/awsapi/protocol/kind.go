@@ -94,14 +94,30 @@ func (s *Service) Error(kind Kind, message string) APIError {
 	if s.Protocol == RestJSON {
 		status = row.restStatus
 	}
-	if s.SigningName == kinesisVideo {
+	switch s.SigningName {
+	case kinesisVideo:
 		row.json, status = kinesisVideoKind(kind, row.json, status)
+	case iot:
+		row.json, status = iotKind(kind, row.json, status)
 	}
 	return NewError(row.json, status, message)
 }
 
 // kinesisVideo is the signing name of the services that have habits of their own.
 const kinesisVideo = "kinesisvideo"
+
+// iot has names of its own for what its model names.
+const iot = "iot"
+
+func iotKind(kind Kind, code string, status int) (string, int) {
+	switch kind {
+	case Validation, Serialization:
+		return "InvalidRequestException", http.StatusBadRequest
+	case Throttling:
+		return code, http.StatusBadRequest
+	}
+	return code, status
+}
 
 func kinesisVideoKind(kind Kind, code string, status int) (string, int) {
 	switch kind {

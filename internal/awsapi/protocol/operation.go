@@ -49,7 +49,7 @@ type streamOutput interface{ Stream() Stream }
 // JSONOperation makes the row of an operation of JSON 1.1 or REST-JSON.
 func JSONOperation[I, O any, PI jsonInput[I], PO jsonOutput[O]](op Operation, call func(context.Context, PI) (PO, error)) *Operation {
 	_, op.StreamsOut = any(PO(nil)).(streamOutput)
-	op.Decode = func(r *Request) (any, error) { return decodeJSON[I, PI](&op, r.Body) }
+	op.Decode = func(r *Request) (any, error) { return decodeJSON[I, PI](&op, r) }
 	op.Call = typed(op.Name, call)
 	op.Encode = func(w http.ResponseWriter, requestID string, out any) error {
 		v, ok := out.(PO)
@@ -58,12 +58,16 @@ func JSONOperation[I, O any, PI jsonInput[I], PO jsonOutput[O]](op Operation, ca
 		}
 		return encodeJSON(&op, w, requestID, v.AppendJSON, v)
 	}
-	op.encodeInput = func(in any) ([]byte, error) {
+	op.encodeInput = func(in any) (*Binding, []byte, error) {
 		v, ok := in.(PI)
 		if !ok || v == nil {
-			return nil, fmt.Errorf("%s: input is %T", op.Name, in)
+			return nil, nil, fmt.Errorf("%s: input is %T", op.Name, in)
 		}
-		return v.AppendJSON(nil), nil
+		b := NewBinding()
+		if v, ok := in.(bound); ok {
+			v.Bind(b)
+		}
+		return b, v.AppendJSON(nil), nil
 	}
 	op.decodeOutput = func(r *http.Response, body []byte, out any) error {
 		v, ok := out.(PO)
@@ -117,10 +121,19 @@ func readJSON(body []byte, decode func(*JSONReader)) error {
 	return r.Finish()
 }
 
-func decodeJSON[I any, PI jsonInput[I]](op *Operation, body []byte) (any, error) {
+func decodeJSON[I any, PI jsonInput[I]](op *Operation, r *Request) (any, error) {
 	in := PI(new(I))
-	if err := readJSON(body, in.DecodeJSON); err != nil {
+	if err := readJSON(r.Body, in.DecodeJSON); err != nil {
 		return nil, op.Service.Error(Serialization, err.Error())
+	}
+	if v, ok := any(in).(bound); ok {
+		b, err := op.Bound(r.HTTP)
+		if err != nil {
+			return nil, err
+		}
+		if v.Bind(b); b.fault != "" {
+			return nil, op.Service.Error(Serialization, b.fault)
+		}
 	}
 	return in, op.validate(in.Validate)
 }

@@ -59,7 +59,7 @@ type Operation struct {
 	// WriteError; so is one later, which then cuts the connection.
 	Encode func(w http.ResponseWriter, requestID string, out any) error
 
-	encodeInput  func(in any) ([]byte, error)
+	encodeInput  func(in any) (*Binding, []byte, error)
 	decodeOutput func(r *http.Response, body []byte, out any) error
 }
 
