@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package producer
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Producer sends media to one stream. Its methods may be called concurrently, though frames are sent in the order
+// in which Put took them.
+type Producer struct {
+	opt     Options
+	timing  timing
+	header  []byte // of all tracks
+	cutter  cutter
+	control *control
+
+	stop context.CancelFunc
+	work sync.WaitGroup
+
+	mu      sync.Mutex // guards what follows
+	changed chan struct{}
+	buffer  *buffer
+	lastPut time.Time
+	tags    []record // for the next fragment
+	closing bool
+	closed  bool
+	fatal   error
+	stats   Stats
+}
+
+// timing are the times that tests shorten.
+type timing struct {
+	minBackoff, maxBackoff time.Duration
+	accept                 time.Duration // how long a new connection may take to answer before it is used nevertheless
+	idleFragment           time.Duration // after which a fragment that gets no frames is completed
+	idleSession            time.Duration // after which a connection without frames is ended
+	staleBuffering         time.Duration // without BUFFERING for what was sent
+	stalePersisted         time.Duration // without PERSISTED for a fragment that was sent
+	maxSession             time.Duration // the service closes at 45 minutes
+	drain                  time.Duration // how long the last acknowledgements of a connection may take
+	call                   time.Duration // of one request that is no media
+}
+
+func defaultTiming() timing {
+	return timing{
+		minBackoff: 200 * time.Millisecond, maxBackoff: 30 * time.Second, accept: 3 * time.Second,
+		idleFragment: 10 * time.Second, idleSession: 20 * time.Second,
+		staleBuffering: 15 * time.Second, stalePersisted: 60 * time.Second,
+		maxSession: 40 * time.Minute, drain: 30 * time.Second, call: 20 * time.Second,
+	}
+}
+
+// Stats tell what became of the frames.
+type Stats struct {
+	Frames, Bytes int64 // put so far; bytes of their data
+
+	BufferedFragments int
+	BufferedBytes     int64 // as they lie in the buffer
+
+	Persisted int64     // fragments
+	Lost      int64     // fragments refused for good, or given up because the buffer was full
+	Found     int64     // of Persisted, those whose acknowledgement was lost and that were looked up
+	Acked     time.Time // presentation time of the last frame that is durable; zero before the first
+
+	Connected   bool
+	Connections int64 // made so far
+	LastError   error // of the last connection that broke; nil when the one before ended well
+}
+
+// Open opens the stream's buffer and begins to send what is in it. It does not wait for the service.
+//
+// Errors: ErrOptions; ErrBufferInUse; ErrBufferKey; the operating system's.
+func Open(o Options) (*Producer, error) { return open(o, defaultTiming()) }
+
+func open(o Options, t timing) (*Producer, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	o.Tracks = append([]Track(nil), o.Tracks...)
+	for i := range o.Tracks {
+		if o.Tracks[i].UID == 0 {
+			o.Tracks[i].UID = o.Tracks[i].Number
+		}
+	}
+	p := &Producer{
+		opt: o, timing: t, header: matroskaHeader(o.Tracks), cutter: newCutter(o.Tracks, o.FragmentDuration),
+		changed: make(chan struct{}),
+	}
+	p.buffer, err = openBuffer(&o, func(n uint64, err error) {
+		o.Log.Warn("buffered fragment cannot be read and is lost", "fragment", n, "error", err)
+		p.stats.Lost++
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.control = newControl(&p.opt, t.call)
+	ctx, stop := context.WithCancel(context.Background())
+	p.stop = stop
+	p.work.Go(func() { p.run(ctx) })
+	return p, nil
+}
+
+// Put takes a frame. Frames come in decode order, tracks interleaved roughly by time. It returns when the frame is
+// in the buffer; with Options.BlockWhenFull it may wait for room until ctx ends.
+//
+// Errors: ErrClosed; ErrTooLarge; ErrOptions for a track that was not declared; the buffer's; and the error for
+// which the Producer has stopped sending.
+func (p *Producer) Put(ctx context.Context, f Frame) error {
+	if len(f.Data) > maxFrameBytes {
+		return fmt.Errorf("%w: %d bytes", ErrTooLarge, len(f.Data))
+	}
+	if !p.declared(f.Track) {
+		return fmt.Errorf("%w: frame of track %d, which was not declared", ErrOptions, f.Track)
+	}
+	if p.opt.BlockWhenFull {
+		room := func() bool { return p.usable() != nil || !p.buffer.full(len(f.Data)) }
+		if err := p.await(ctx, 0, room); err != nil {
+			return fmt.Errorf("producer: put: %w", err)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer p.signal()
+	if err := p.usable(); err != nil {
+		return err
+	}
+	return p.put(&f)
+}
+
+func (p *Producer) declared(track uint64) bool {
+	for i := range p.opt.Tracks {
+		if p.opt.Tracks[i].Number == track {
+			return true
+		}
+	}
+	return false
+}
+
+// put adds a frame to the open fragment, or to a new one.
+func (p *Producer) put(f *Frame) error {
+	b := p.buffer
+	for b.full(len(f.Data)) {
+		p.lose(b.fragments[0], "the buffer is full")
+	}
+	t := f.Time.Add(time.Millisecond / 2).UnixMilli()
+	if b.open != nil && p.cutter.cut(b.open, f, t) {
+		if err := b.finish(b.open); err != nil {
+			return err
+		}
+	}
+	if b.open == nil {
+		if err := p.begin(t); err != nil {
+			return err
+		}
+	}
+	r := record{kind: recordFrame, track: f.Track, time: t, key: f.Key, data: f.Data}
+	if err := b.write(b.open, &r); err != nil {
+		return err
+	}
+	b.open.note(f.Track, t)
+	p.lastPut = time.Now()
+	p.stats.Frames++
+	p.stats.Bytes += int64(len(f.Data))
+	return nil
+}
+
+func (p *Producer) begin(timecode int64) error {
+	if timecode < 1 {
+		return fmt.Errorf("%w: frame before 1970", ErrOptions)
+	}
+	if err := p.buffer.begin(p.opt.Tracks, p.header, timecode); err != nil {
+		return err
+	}
+	for i := range p.tags {
+		if err := p.writeTag(&p.tags[i]); err != nil {
+			return err
+		}
+	}
+	p.tags = nil
+	return nil
+}
+
+// maxTags is the service's limit for one fragment.
+const maxTags = 10
+
+// The tags of the service that a producer may set; they do not count.
+const (
+	TagImageGeneration = "AWS_KINESISVIDEO_IMAGE_GENERATION"
+	TagImagePrefix     = "AWS_KINESISVIDEO_IMAGE_PREFIX"
+	TagNotification    = "AWS_KINESISVIDEO_NOTIFICATION"
+)
+
+// Tag adds metadata to the fragment of the frame that was put last; before the first frame, to the one that it will
+// begin. Errors: ErrTag; those of Put.
+func (p *Producer) Tag(name, value string) error {
+	reserved := name == TagImageGeneration || name == TagImagePrefix || name == TagNotification
+	if name == "" || len(name) > 128 || len(value) > 256 || strings.HasPrefix(name, "AWS") && !reserved {
+		return fmt.Errorf("%w: %q", ErrTag, name)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer p.signal()
+	if err := p.usable(); err != nil {
+		return err
+	}
+	r := record{kind: recordTag, name: name, data: []byte(value)}
+	n := len(p.tags)
+	if p.buffer.open != nil {
+		n = p.buffer.open.tags
+	}
+	if n >= maxTags {
+		return fmt.Errorf("%w: %q would be one more than %d in this fragment", ErrTag, name, maxTags)
+	}
+	if p.buffer.open == nil {
+		p.tags = append(p.tags, r)
+		return nil
+	}
+	return p.writeTag(&r)
+}
+
+func (p *Producer) writeTag(r *record) error {
+	if err := p.buffer.write(p.buffer.open, r); err != nil {
+		return err
+	}
+	p.buffer.open.tags++
+	return nil
+}
+
+// Stats returns the figures as of now.
+func (p *Producer) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.stats
+	s.BufferedFragments, s.BufferedBytes = len(p.buffer.fragments), p.buffer.bytes
+	return s
+}
+
+// Close completes the last fragment, waits until the service has acknowledged all that is buffered, and ends the
+// Producer with all its goroutines. It returns nil if everything that was put is PERSISTED (for a stream without
+// retention: RECEIVED). When ctx ends before that, what is left stays in the buffer's folder.
+//
+// Errors: ErrClosed for the second call; *UnsentError, which wraps the context's or the service's.
+func (p *Producer) Close(ctx context.Context) error {
+	p.mu.Lock()
+	if p.closing {
+		p.mu.Unlock()
+		return ErrClosed
+	}
+	p.closing = true
+	var err error
+	if p.buffer.open != nil {
+		err = p.buffer.finish(p.buffer.open)
+	}
+	p.signal()
+	p.mu.Unlock()
+
+	done := func() bool { return p.fatal != nil || len(p.buffer.fragments) == 0 }
+	waited := p.await(ctx, 0, done)
+	p.stop()
+	p.work.Wait()
+	p.control.close()
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	unsent := &UnsentError{Fragments: len(p.buffer.fragments), Bytes: p.buffer.bytes, Lost: p.stats.Lost}
+	if closed := p.buffer.close(); err == nil {
+		err = closed
+	}
+	if unsent.Fragments == 0 && unsent.Lost == 0 {
+		return err
+	}
+	for _, cause := range []error{p.fatal, p.stats.LastError, waited, err} {
+		if unsent.Err == nil {
+			unsent.Err = cause
+		}
+	}
+	return unsent
+}
+
+// usable returns why nothing more can be put. It needs the lock.
+func (p *Producer) usable() error {
+	if p.closing {
+		return ErrClosed
+	}
+	return p.fatal
+}
+
+// signal wakes those who await. It needs the lock.
+func (p *Producer) signal() {
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// completeIdle completes a fragment that has not got a frame for long, so that what is in it becomes durable.
+func (p *Producer) completeIdle() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.buffer.open == nil || time.Since(p.lastPut) < p.timing.idleFragment {
+		return nil
+	}
+	defer p.signal()
+	return p.buffer.finish(p.buffer.open)
+}
+
+// errIdle says that nothing happened for the time that await was given.
+var errIdle = fmt.Errorf("producer: idle")
+
+// await returns when ready, which is called with the lock held, says so. Errors: the context's cause; errIdle after
+// most, unless that is 0.
+func (p *Producer) await(ctx context.Context, most time.Duration, ready func() bool) error {
+	var expired <-chan time.Time
+	for {
+		p.mu.Lock()
+		ok, changed := ready(), p.changed
+		p.mu.Unlock()
+		if ok {
+			return nil
+		}
+		if expired == nil && most > 0 {
+			timer := time.NewTimer(most)
+			defer timer.Stop()
+			expired = timer.C
+		}
+		select {
+		case <-changed:
+		case <-expired:
+			return errIdle
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// persisted removes a fragment that is durable. It needs the lock.
+func (p *Producer) persisted(f *fragment, number string) {
+	if f.gone {
+		return
+	}
+	first, last := f.bounds()
+	p.stats.Persisted++
+	if number == "" {
+		p.stats.Found++
+	}
+	p.stats.Acked = time.UnixMilli(last)
+	p.buffer.drop(f)
+	if p.opt.OnPersisted != nil {
+		p.opt.OnPersisted(Persisted{
+			FragmentNumber: number, Start: time.UnixMilli(first), End: time.UnixMilli(last), Bytes: f.size,
+		})
+	}
+	p.signal()
+}
+
+// lose gives a fragment up. It needs the lock.
+func (p *Producer) lose(f *fragment, why string) {
+	p.stats.Lost++
+	p.opt.Log.Warn("fragment is lost", "stream", p.opt.StreamName, "start", time.UnixMilli(f.timecode).UTC(), "why", why)
+	p.buffer.drop(f)
+	p.signal()
+}
