@@ -19,6 +19,8 @@ var (
 	ErrForeign = errors.New("not an Obscura data directory, and not empty")
 	// ErrNewerFormat says that a later version of Obscura wrote the folder.
 	ErrNewerFormat = errors.New("written by a newer version of Obscura")
+	// ErrNoData says that there is no data directory.
+	ErrNoData = errors.New("no data directory")
 	// ErrInUse says that another process has the data directory open.
 	ErrInUse = errors.New("in use by another process")
 )
@@ -54,6 +56,22 @@ func prepareData(dir string) error {
 		return err
 	}
 	return writeFile(filepath.Join(dir, formatFile), []byte(formatVersion+"\n"), 0o600)
+}
+
+// existingData makes sure that dir is a data directory and changes nothing.
+// Errors: ErrNoData, ErrForeign, ErrNewerFormat.
+func existingData(dir string) error {
+	text, err := os.ReadFile(filepath.Join(dir, formatFile))
+	if err == nil {
+		return checkFormat(dir, strings.TrimSpace(string(text)))
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w", dir, ErrNoData)
+	}
+	return fmt.Errorf("%s: %w", dir, ErrForeign)
 }
 
 func checkFormat(dir, text string) error {

@@ -116,6 +116,7 @@ func (s *Server) Run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	s.serveAll()
+	s.serveControl(background)
 	s.sweepUntil(background)
 	s.ready.Store(true)
 	var err error

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/obscura-video/obscura/internal/blob/disk"
@@ -37,6 +38,8 @@ type stores struct {
 	spool      *journal.Journal
 	spoolBlobs *disk.Store
 	spoolMeta  meta.DB
+	// copying is held for reading while somebody copies the segments, for writing while any is deleted.
+	copying sync.RWMutex
 }
 
 // openStores opens the data directory. On an error everything that was opened is closed again, and nothing of
@@ -79,16 +82,21 @@ func (s *stores) openMeta(ctx context.Context, c Config, fatal func(error)) (err
 	if err != nil {
 		return err
 	}
-	material, err := s.root.Unwrap(ctx, wrapped, metaKeyAAD())
-	if err != nil {
-		return fmt.Errorf("meta key: %w", err)
-	}
-	defer clear(material)
-	if s.metaKey, err = seal.NewKey(material); err != nil {
+	if s.metaKey, err = unwrapMetaKey(ctx, s.root, wrapped); err != nil {
 		return err
 	}
 	s.db, err = sealed.Open(ctx, s.pebble, s.metaKey)
 	return err
+}
+
+// unwrapMetaKey opens the meta key from a store's header. Errors: rootkey.ErrWrongKey.
+func unwrapMetaKey(ctx context.Context, root *rootkey.File, wrapped []byte) (*seal.Key, error) {
+	material, err := root.Unwrap(ctx, wrapped, metaKeyAAD())
+	if err != nil {
+		return nil, fmt.Errorf("meta key: %w", err)
+	}
+	defer clear(material)
+	return seal.NewKey(material)
 }
 
 func (s *stores) createMeta(ctx context.Context) error {
@@ -168,6 +176,12 @@ func isLocked(err error) bool {
 // identityKey is the row that binds a data directory to the region and account in its ARNs.
 func identityKey() []byte { return []byte("server/identity") }
 
+// cutIdentity takes apart what bind has stored.
+func cutIdentity(value []byte) (region, account string) {
+	region, account, _ = strings.Cut(string(value), "/")
+	return region, account
+}
+
 // bind refuses a region or account other than those the directory was made with: the ARNs in it name them.
 func (s *stores) bind(ctx context.Context, c Config) error {
 	want := c.Region + "/" + c.Account
@@ -187,7 +201,14 @@ func (s *stores) bind(ctx context.Context, c Config) error {
 }
 
 // reapArchive frees the segments that nothing refers to any more. It reads every index row, so it is not for often.
-func (s *stores) reapArchive(ctx context.Context) error { return reap(ctx, s.journal) }
+// While a backup runs it waits for the next time.
+func (s *stores) reapArchive(ctx context.Context) error {
+	if !s.copying.TryLock() {
+		return nil
+	}
+	defer s.copying.Unlock()
+	return reap(ctx, s.journal)
+}
 
 // reapSpool does the same for the window of streams without retention.
 func (s *stores) reapSpool(ctx context.Context) error { return reap(ctx, s.spool) }
