@@ -11,12 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"github.com/obscura-video/obscura/internal/blob"
-	"github.com/obscura-video/obscura/internal/blob/disk"
 	"github.com/obscura-video/obscura/internal/meta"
-	metamem "github.com/obscura-video/obscura/internal/meta/mem"
 )
 
 // slowDB counts commits, delays them, and can be made to fail.
@@ -84,34 +80,58 @@ func TestUnknownOutcomeEndsTheJournal(t *testing.T) {
 	}
 }
 
-func TestFullDiskFailsTheFragmentOnly(t *testing.T) {
-	fs := vfs.NewMem()
-	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 30, TotalBytes: 1 << 30})
-	bs, err := disk.Open("/blob", disk.Options{FS: fs, MinFreeBytes: 1 << 20})
-	if err != nil {
-		t.Fatal(err)
+// fullStore is a blob store that is full at times.
+type fullStore struct {
+	blob.Store
+	full atomic.Bool
+}
+
+func (s *fullStore) NewWriter(ctx context.Context, c blob.Class) (blob.Writer, error) {
+	w, err := s.Store.NewWriter(ctx, c)
+	return fullWriter{w, s}, err
+}
+
+type fullWriter struct {
+	blob.Writer
+	s *fullStore
+}
+
+func (w fullWriter) Write(ctx context.Context, p []byte) (blob.Ref, error) {
+	if w.s.full.Load() {
+		return blob.Ref{}, blob.ErrFull
 	}
+	return w.Writer.Write(ctx, p)
+}
+
+func TestFullDiskFailsTheFragmentOnly(t *testing.T) {
 	w := newWorld(t)
-	j, err := Open(t.Context(), metamem.New(), bs, Options{})
+	bs := &fullStore{Store: w.bytes.Open()}
+	j, err := Open(t.Context(), w.db, bs, Options{InlineBytes: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer j.Close(context.Background())
 	wr := mustOwn(t, j, "s")
 	w.fragment(wr, "before")
-	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 10, TotalBytes: 1 << 30})
 	f := w.begin(wr)
-	for err == nil {
-		err = f.Write(t.Context(), make([]byte, 1<<20), nil)
-	}
-	if !errors.Is(err, blob.ErrFull) {
-		t.Errorf("Write on a full disk = %v, want ErrFull", err)
+	w.write(f, "still fits")
+	bs.full.Store(true)
+	if err := f.Write(t.Context(), []byte("x"), nil); !errors.Is(err, blob.ErrFull) {
+		t.Errorf("Write = %v, want ErrFull", err)
 	}
 	if err := f.Commit(t.Context(), CommitOptions{}); !errors.Is(err, blob.ErrFull) {
 		t.Errorf("Commit = %v, want ErrFull", err)
 	}
-	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 30, TotalBytes: 1 << 30})
-	if seq := w.fragment(wr, "after"); seq != NewSeq(1, 3) {
+	_, err = wr.Append(t.Context(), AppendOptions{Class: blob.Day, Sealer: w.key}, Record{Payload: []byte("x")})
+	if !errors.Is(err, blob.ErrFull) {
+		t.Errorf("Append = %v, want ErrFull", err)
+	}
+	bs.full.Store(false)
+	if seq := w.fragment(wr, "after"); seq != NewSeq(1, 4) {
 		t.Errorf("number = %d", seq)
 	}
+	if got := counters(scanned(t, j, "s", 0, 0)); len(got) != 2 {
+		t.Errorf("entries = %v", got)
+	}
+	w.check()
 }

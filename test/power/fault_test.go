@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package journal_test
+package power_test
 
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/obscura-video/obscura/internal/journal"
+	"github.com/obscura-video/obscura/internal/vfstest"
 )
 
 // faulty counts the I/O calls and fails one of them.
@@ -40,7 +40,7 @@ func (f *faulty) MaybeError(op errorfs.Op) error {
 
 // faultRun works for a while on a disk of which one call fails, as one process would: an
 // error is answered, never acknowledged; a fatal one ends it.
-func faultRun(t *testing.T, inject *faulty, mem *vfs.MemFS, wit *witness) {
+func faultRun(inject *faulty, mem *vfs.MemFS, writtenBack int, wit *witness) {
 	died, done := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	fatal := func(error) {
@@ -50,7 +50,7 @@ func faultRun(t *testing.T, inject *faulty, mem *vfs.MemFS, wit *witness) {
 	go func() {
 		defer close(done)
 		defer func() { _ = recover() }() // Pebble panics where it cannot go on: the process dies
-		s, err := openStores(errorfs.Wrap(mem, inject), 1, fatal)
+		s, err := openStores(errorfs.Wrap(vfstest.WithWriteBack(mem, writtenBack, vfstest.NewDice(1)), inject), 1, fatal)
 		if err != nil {
 			return
 		}
@@ -70,10 +70,10 @@ func faultWork(s *stores, wit *witness) {
 		return
 	}
 	defer j.Close(ctx)
-	rng := rand.New(rand.NewPCG(1, 2))
+	dice := vfstest.NewDice(2)
 	for round := range 3 {
 		for _, stream := range crashStreams {
-			k := worker{j: j, stream: stream, rng: rng, wit: wit}
+			k := worker{j: j, stream: stream, dice: dice, wit: wit}
 			if k.own(ctx) != nil {
 				continue
 			}
@@ -92,7 +92,7 @@ func faultWork(s *stores, wit *witness) {
 // power goes as well.
 func TestNoSingleFaultLosesAnAcknowledgedEntry(t *testing.T) {
 	dry := &faulty{}
-	faultRun(t, dry, vfs.NewCrashableMem(), &witness{})
+	faultRun(dry, vfs.NewCrashableMem(), 0, &witness{})
 	total := dry.calls.Load()
 	step := int64(1)
 	if testing.Short() {
@@ -100,24 +100,23 @@ func TestNoSingleFaultLosesAnAcknowledgedEntry(t *testing.T) {
 	}
 	injected, acknowledged := 0, 0
 	for n := int64(1); n <= total; n += step {
-		inject, mem, wit := &faulty{fail: n}, vfs.NewCrashableMem(), &witness{}
-		faultRun(t, inject, mem, wit)
-		acked, takeovers := wit.snapshot()
-		inject.mu.Lock()
-		what := inject.what
-		inject.mu.Unlock()
-		for _, percent := range []int{0, 100} {
-			fs := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(uint64(n), 0))})
-			for _, problem := range judge(fs, acked, takeovers) {
-				t.Errorf("%s, %d%% of what was not synced kept: %s", what, percent, problem)
+		for dead, writtenBack := range map[string]int{"power": 0, "process": 100} {
+			inject, mem, wit := &faulty{fail: n}, vfs.NewCrashableMem(), &witness{}
+			faultRun(inject, mem, writtenBack, wit)
+			acked, takeovers := wit.snapshot()
+			inject.mu.Lock()
+			what := inject.what
+			inject.mu.Unlock()
+			for _, problem := range judge(mem.CrashClone(vfs.CrashCloneCfg{}), acked, takeovers) {
+				t.Errorf("%s, and the %s died: %s", what, dead, problem)
 			}
+			if what != "" {
+				injected++
+			}
+			acknowledged += len(acked)
 		}
-		if what != "" {
-			injected++
-		}
-		acknowledged += len(acked)
 	}
-	if int64(injected)*step < total/2 {
+	if int64(injected)*step < total {
 		t.Errorf("only %d of %d faults were injected", injected, total)
 	}
 	t.Logf("%d faults over %d calls, %d acknowledged entries, none lost", injected, total, acknowledged)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package journal_test
+package power_test
 
 import (
 	"context"
