@@ -173,3 +173,32 @@ func TestExemptIsADecision(t *testing.T) {
 		t.Error("not noted")
 	}
 }
+
+func TestDeviceSessionFillsPolicyVariables(t *testing.T) {
+	doc := parse(t, policy.Identity, `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"kinesisvideo:PutMedia",
+		"Resource":"arn:aws:kinesisvideo:*:*:stream/${credentials-iot:ThingName}/*",
+		"Condition":{"StringEquals":{"credentials-iot:ThingTypeName":"camera","credentials-iot:AwsCertificateId":"c1"}}}}`)
+	a := access.New(fixed{identity: []*policy.Document{doc}}, account, "us-east-1", clock)
+	stream := func(name string) access.Request {
+		return access.Request{Action: "kinesisvideo:PutMedia", Resource: "arn:aws:kinesisvideo:us-east-1:" + account + ":stream/" + name + "/1"}
+	}
+	for name, tc := range map[string]struct {
+		device  *access.Device
+		stream  string
+		allowed bool
+	}{
+		"its own stream":      {&access.Device{CertificateID: "c1", ThingName: "door", ThingTypeName: "camera"}, "door", true},
+		"another's stream":    {&access.Device{CertificateID: "c1", ThingName: "door", ThingTypeName: "camera"}, "yard", false},
+		"another type":        {&access.Device{CertificateID: "c1", ThingName: "door", ThingTypeName: "lamp"}, "door", false},
+		"another certificate": {&access.Device{CertificateID: "c2", ThingName: "door", ThingTypeName: "camera"}, "door", false},
+		"no thing":            {&access.Device{CertificateID: "c1", ThingTypeName: "camera"}, "door", false},
+		"no device":           {nil, "door", false},
+	} {
+		p := user()
+		p.Session = &access.Session{Device: tc.device}
+		ctx, _ := call(p)
+		if err := a.Authorize(ctx, stream(tc.stream)); (err == nil) != tc.allowed {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

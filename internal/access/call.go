@@ -37,6 +37,18 @@ type Session struct {
 	TransitiveTags []string
 	SourceIdentity string
 	MFA            bool
+	// Device is the device whose certificate the session came from; nil for any other session.
+	Device *Device
+}
+
+// Device is what a session that a device certificate obtained knows of the device. The session ends with the
+// certificate: whoever looks up policies or tokens asks whether it is still in force.
+type Device struct {
+	// CertificateID is the SHA-256 of the certificate in hexadecimal.
+	CertificateID string `json:"c"`
+	// ThingName and ThingTypeName are empty where the device named none, and in sessions assumed from its own.
+	ThingName     string `json:"n,omitempty"`
+	ThingTypeName string `json:"t,omitempty"`
 }
 
 // Credential is what an access key ID stands for: the secret that verifies its signatures and who it is.

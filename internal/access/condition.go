@@ -122,6 +122,24 @@ func (c *conditionContext) sessionKey(key string) (string, bool) {
 	case "aws:sourceidentity":
 		return s.SourceIdentity, s.SourceIdentity != ""
 	}
+	return deviceKey(s.Device, key)
+}
+
+// deviceKey answers the variables that a role's policies may use for the sessions of devices.
+//
+// Source: IoT Core Developer Guide, "Authorizing direct calls to AWS services using AWS IoT Core credential provider".
+func deviceKey(d *Device, key string) (string, bool) {
+	if d == nil {
+		return "", false
+	}
+	switch key {
+	case "credentials-iot:thingname":
+		return d.ThingName, d.ThingName != ""
+	case "credentials-iot:thingtypename":
+		return d.ThingTypeName, d.ThingTypeName != ""
+	case "credentials-iot:awscertificateid":
+		return d.CertificateID, true
+	}
 	return "", false
 }
 

@@ -33,6 +33,10 @@ func (s *Service) AssumeRole(ctx context.Context, in *stsapi.AssumeRoleInput) (*
 	role, known := s.directory.Role(ctx, *in.RoleArn)
 	se := &session{Kind: roleSession, ID: role.ID, RoleARN: *in.RoleArn, Name: *in.RoleSessionName}
 	se.SourceIdentity = sourceIdentity(caller(ctx), in)
+	if from := caller(ctx).Session; from != nil && from.Device != nil {
+		// A session made from a device's ends with the device's certificate, too.
+		se.Device = &access.Device{CertificateID: from.Device.CertificateID}
+	}
 	if err := s.trusted(ctx, in, role, se.SourceIdentity); err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ import (
 // tags and policies as they are now.
 //
 // Errors: ErrInvalidToken when the token is not one of this access key, or its role or user is gone (also when
-// another has its name by now); ErrExpiredToken.
+// another has its name by now), or its device's certificate is not in force any more; ErrExpiredToken.
 func (s *Service) Resolve(ctx context.Context, accessKeyID, sessionToken string) (access.Credential, error) {
 	se, err := s.open(accessKeyID, sessionToken)
 	if err != nil {
@@ -25,14 +25,20 @@ func (s *Service) Resolve(ctx context.Context, accessKeyID, sessionToken string)
 		return access.Credential{}, ErrExpiredToken
 	}
 	p, ok := s.principal(ctx, se)
-	if !ok {
+	if !ok || !s.inForce(se.Device) {
 		return access.Credential{}, ErrInvalidToken
 	}
 	p.AccessKeyID = accessKeyID
 	p.Session.Created, p.Session.Expires = se.created(), se.expires()
 	p.Session.SourceIdentity, p.Session.TransitiveTags = se.SourceIdentity, se.Transitive
+	p.Session.Device = se.Device
 	s.addPolicies(ctx, p.Session, se)
 	return access.Credential{SecretAccessKey: se.Secret, Principal: p}, nil
+}
+
+// inForce says whether a session may go on as far as its device is concerned.
+func (s *Service) inForce(d *access.Device) bool {
+	return d == nil || s.certs != nil && s.certs.InForce(d.CertificateID)
 }
 
 // principal makes the principal of a session out of what its role or user is now.

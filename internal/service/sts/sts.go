@@ -64,7 +64,15 @@ type Config struct {
 	Account    string // 12 digits
 	Directory  Directory
 	Authorizer access.Authorizer
-	Now        func() time.Time // time.Now when nil
+	// Certificates says whether device certificates are in force; nil says that none is.
+	Certificates Certificates
+	Now          func() time.Time // time.Now when nil
+}
+
+// Certificates knows device certificates as they are at this moment.
+type Certificates interface {
+	// InForce says whether the certificate with this ID is registered, active and within its time.
+	InForce(certificateID string) bool
 }
 
 // Service implements stsapi.Server. Its methods are safe for concurrent use.
@@ -74,6 +82,7 @@ type Service struct {
 	account   string
 	directory Directory
 	auth      access.Authorizer
+	certs     Certificates
 	now       func() time.Time
 	key       *seal.Key
 
@@ -93,7 +102,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		return nil, fmt.Errorf("sts: token key: %w", err)
 	}
 	s := &Service{
-		account: cfg.Account, directory: cfg.Directory, auth: cfg.Authorizer, now: cfg.Now, key: key,
+		account: cfg.Account, directory: cfg.Directory, auth: cfg.Authorizer, certs: cfg.Certificates, now: cfg.Now, key: key,
 		opened: map[fingerprint]*session{},
 	}
 	if s.now == nil {

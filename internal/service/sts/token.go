@@ -21,6 +21,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/obscura-video/obscura/internal/access"
 	"github.com/obscura-video/obscura/internal/policy"
 )
 
@@ -48,6 +49,8 @@ type session struct {
 	Created        int64  `json:"c"` // Unix seconds, like Expires
 	Expires        int64  `json:"e"`
 	SourceIdentity string `json:"s,omitempty"`
+	// Device is set for sessions of a device certificate, and for those assumed from one.
+	Device *access.Device `json:"d,omitempty"`
 	packed
 	compiled *policy.Document // of Policy
 }
