@@ -15,7 +15,6 @@ import (
 	kvapi "github.com/obscura-video/obscura/internal/awsapi/kinesisvideo"
 	mediaapi "github.com/obscura-video/obscura/internal/awsapi/kinesisvideomedia"
 	kmsapi "github.com/obscura-video/obscura/internal/awsapi/kms"
-	"github.com/obscura-video/obscura/internal/envelope/envelopetest"
 	"github.com/obscura-video/obscura/internal/media/mkv"
 )
 
@@ -109,6 +108,8 @@ func TestEachViolationHasItsError(t *testing.T) {
 		{"year 10000", join(header(), cluster(253402300800000, "a")), "ERROR 4007 253402300800000"},
 		{"eleven tags before", join(header(), cluster(1000, "a"), mkv.AppendTags(nil, many...), cluster(2000, "a")), "ERROR 4009 2000"},
 		{"eleven tags after", join(header(), cluster(1000, "a"), mkv.AppendTags(nil, many...), endOfFragment()), "ERROR 4009 1000"},
+		{"tags of more than 64 kB", join(header(), cluster(1000, "a"), tag("n", strings.Repeat("v", 65<<10))), "ERROR 4009 0"},
+		{"tags without end", join(header(), cluster(1000, "a"), endOfFragment(), bytes.Repeat(tag("AWS_KINESISVIDEO_NOTIFICATION", ""), 2000)), "ERROR 4009 0"},
 		{"long tag name", join(header(), cluster(1000, "a"), tag(strings.Repeat("n", 129), "v"), endOfFragment()), "ERROR 4009 0"},
 		{"long tag value", join(header(), cluster(1000, "a"), endOfFragment(), tag("n", strings.Repeat("v", 257)), cluster(2000, "a")), "ERROR 4009 0"},
 		{"tag name of the service", join(header(), cluster(1000, "a"), tag("AWS_X", "v"), endOfFragment()), "ERROR 4009 0"},
@@ -473,5 +474,3 @@ func FuzzPutMedia(f *testing.F) {
 		}
 	})
 }
-
-var _ = envelopetest.ARN

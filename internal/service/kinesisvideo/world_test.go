@@ -127,7 +127,7 @@ func (a *fakeAuthorizer) refuseAction(action string) {
 }
 
 func (w *world) as(who string) context.Context {
-	p := access.Principal{Principal: policy.Principal{Kind: policy.User, ARN: who}}
+	p := access.Principal{Principal: policy.Principal{Kind: policy.User, ARN: who, Account: "000000000000"}}
 	return access.NewContext(context.Background(), &access.Call{Principal: p})
 }
 
