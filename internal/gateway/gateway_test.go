@@ -128,6 +128,7 @@ func (f *fixture) do(t *testing.T, operation, body string, sign func(*http.Reque
 	}
 	_ = json.Unmarshal(raw, &e)
 	a := answer{status: res.StatusCode, code: e.Type, message: e.Message}
+	//lint:ignore SA1008 producers look for just this spelling
 	if ids := res.Header["x-amzn-RequestId"]; len(ids) == 1 {
 		a.requestID = ids[0]
 	}
