@@ -93,7 +93,7 @@ func (j *Journal) Session() string { return j.session }
 
 // Close gives up fragments that are open, waits for the commits that run, and marks the
 // session as ended, so that Reap need not ask anybody. The stores remain the caller's
-// to close.
+// to close. When ctx is done first, commits may still be running.
 func (j *Journal) Close(ctx context.Context) error {
 	j.mu.Lock()
 	first := !j.closing
@@ -104,7 +104,11 @@ func (j *Journal) Close(ctx context.Context) error {
 		w.lose(ErrClosed)
 	}
 	j.kick()
-	<-j.stopped
+	select {
+	case <-j.stopped:
+	case <-ctx.Done(): // the committer ends by itself when its commit does
+		return fmt.Errorf("journal: close: %w", context.Cause(ctx))
+	}
 	for _, h := range hubs {
 		h.close()
 	}

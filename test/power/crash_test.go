@@ -123,7 +123,8 @@ func (s *stores) close() {
 
 // witness remembers what was promised.
 type witness struct {
-	nextID atomic.Uint64
+	nextID  atomic.Uint64
+	deleted atomic.Int64 // segments
 
 	mu        sync.Mutex
 	acked     []ack
@@ -161,6 +162,7 @@ type worker struct {
 	j      *journal.Journal
 	w      *journal.Writer
 	stream string
+	class  blob.Class // of fragments
 	dice   *vfstest.Dice
 	wit    *witness
 }
@@ -208,7 +210,7 @@ func (k *worker) write(ctx context.Context) error {
 	if k.dice.IntN(6) == 0 {
 		id |= abortedID
 	}
-	f, err := k.w.Begin(ctx, journal.BeginOptions{Class: blob.Day, Sealer: dataKey()})
+	f, err := k.w.Begin(ctx, journal.BeginOptions{Class: k.class, Sealer: dataKey()})
 	if err != nil {
 		return err
 	}
@@ -329,9 +331,38 @@ func goOn(ctx context.Context, j *journal.Journal) (wrong []string) {
 	if err != nil {
 		return []string{"own: " + err.Error()}
 	}
-	k := worker{j: j, w: w, stream: crashStreams[0], dice: vfstest.NewDice(1), wit: &witness{}}
+	k := worker{j: j, w: w, stream: crashStreams[0], class: blob.Day, dice: vfstest.NewDice(1), wit: &witness{}}
 	if err := errors.Join(k.append(ctx, 1), k.write(ctx)); err != nil {
 		return []string{"write after the cut: " + err.Error()}
+	}
+	return nil
+}
+
+// trimmedStream is one of which nobody expects anything but that it does not harm others.
+const trimmedStream = "trimmed"
+
+// keepHouse writes to a stream, trims it, and reaps, again and again: segments are deleted
+// while others are written and while the power may go.
+func keepHouse(ctx context.Context, j *journal.Journal, wit *witness, dice *vfstest.Dice) error {
+	k := worker{j: j, stream: trimmedStream, class: blob.Hour, dice: dice, wit: &witness{}}
+	for ctx.Err() == nil {
+		err := k.own(ctx)
+		for range 20 {
+			if err == nil {
+				err = k.write(ctx)
+			}
+		}
+		if err == nil {
+			_, err = j.Trim(ctx, trimmedStream, journal.TrimOptions{KeepBytes: 5000})
+		}
+		if err == nil {
+			var r journal.ReapReport
+			r, err = j.Reap(ctx, journal.ReapOptions{})
+			wit.deleted.Add(int64(r.Deleted))
+		}
+		if err != nil && !errors.Is(err, journal.ErrFenced) {
+			return err
+		}
 	}
 	return nil
 }
@@ -343,6 +374,7 @@ type cut struct {
 	fs        *vfs.MemFS
 	acked     []ack
 	takeovers []takeover
+	deleted   int64
 }
 
 // runWorld lets two journals write for a while and returns the disks after cuts at
@@ -369,13 +401,18 @@ func runWorld(t *testing.T, dice *vfstest.Dice, cuts int, lie func(vfs.FS) vfs.F
 		}
 		journals = append(journals, j)
 		for _, stream := range crashStreams {
-			k := worker{j: j, stream: stream, wit: wit, dice: vfstest.NewDice(dice.Uint64())}
+			k := worker{j: j, stream: stream, class: blob.Day, wit: wit, dice: vfstest.NewDice(dice.Uint64())}
 			wg.Go(func() {
 				if err := k.run(ctx); err != nil && ctx.Err() == nil {
 					t.Errorf("worker: %v", err)
 				}
 			})
 		}
+		wg.Go(func() {
+			if err := keepHouse(ctx, j, wit, vfstest.NewDice(dice.Uint64())); err != nil && ctx.Err() == nil {
+				t.Errorf("housekeeping: %v", err)
+			}
+		})
 	}
 	var list []cut
 	for range cuts {
@@ -394,6 +431,7 @@ func runWorld(t *testing.T, dice *vfstest.Dice, cuts int, lie func(vfs.FS) vfs.F
 	}
 	last := cut{fs: mem.CrashClone(vfs.CrashCloneCfg{})}
 	last.acked, last.takeovers = wit.snapshot()
+	last.deleted = wit.deleted.Load()
 	return append(list, last)
 }
 
@@ -409,6 +447,7 @@ func TestAcknowledgedEntriesSurvivePowerCuts(t *testing.T) {
 		total = 20
 	}
 	var acked, takeovers, cuts int
+	var deleted int64
 	for cuts < total {
 		for _, c := range runWorld(t, dice, perWorld, honest, asIs) {
 			for _, problem := range judge(c.fs, c.acked, c.takeovers) {
@@ -418,9 +457,13 @@ func TestAcknowledgedEntriesSurvivePowerCuts(t *testing.T) {
 				return
 			}
 			cuts, acked, takeovers = cuts+1, acked+len(c.acked), takeovers+len(c.takeovers)
+			deleted += c.deleted
 		}
 	}
-	t.Logf("%d cuts, %d acknowledged entries, %d takeovers, none lost", cuts, acked, takeovers)
+	if deleted == 0 {
+		t.Error("no segment was ever deleted: the test does not test what it should")
+	}
+	t.Logf("%d cuts, %d acknowledged entries, %d takeovers, %d segments deleted, none lost", cuts, acked, takeovers, deleted)
 }
 
 // The controls: the same run with one promise broken must be found out.

@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"github.com/obscura-video/obscura/internal/blob"
 	"github.com/obscura-video/obscura/internal/journal"
 	"github.com/obscura-video/obscura/internal/vfstest"
 )
@@ -71,9 +72,9 @@ func faultWork(s *stores, wit *witness) {
 	}
 	defer j.Close(ctx)
 	dice := vfstest.NewDice(2)
-	for round := range 3 {
+	for range 3 {
 		for _, stream := range crashStreams {
-			k := worker{j: j, stream: stream, dice: dice, wit: wit}
+			k := worker{j: j, stream: stream, class: blob.Day, dice: dice, wit: wit}
 			if k.own(ctx) != nil {
 				continue
 			}
@@ -81,9 +82,15 @@ func faultWork(s *stores, wit *witness) {
 				_ = k.write(ctx)
 			}
 		}
-		if round == 1 {
-			_, _ = j.Reap(ctx, journal.ReapOptions{Alone: true})
+		k := worker{j: j, stream: trimmedStream, class: blob.Hour, dice: dice, wit: &witness{}}
+		_ = k.own(ctx)
+		for range 10 {
+			if k.w != nil {
+				_ = k.write(ctx)
+			}
 		}
+		_, _ = j.Trim(ctx, trimmedStream, journal.TrimOptions{KeepBytes: 5000})
+		_, _ = j.Reap(ctx, journal.ReapOptions{Alone: true})
 	}
 }
 
