@@ -483,6 +483,10 @@ func TestDeletedStreamLeavesNothing(t *testing.T) {
 			t.Fatal("the test looks for the wrong rows")
 		}
 		w.delete(arn)
+		if w.rows("dk") != 0 {
+			t.Error("the data keys are there when the call has returned")
+		}
+		synctest.Wait()
 		for _, space := range []string{"dk", "kv", "j", "x", "w"} {
 			if n := w.rows(space); n != 0 {
 				t.Errorf("%d rows of %s are left", n, space)

@@ -114,6 +114,9 @@ func (f *fragment) commit(p *producer) error {
 	err = f.entry.Commit(context.WithoutCancel(p.ctx), journal.CommitOptions{
 		Meta: f.fragmentMeta.append(nil), Index: f.index(), Puts: puts,
 	})
+	if refused := f.sealer.Err(); err != nil && refused != nil {
+		return refused
+	}
 	if err != nil {
 		return fmt.Errorf("kinesisvideo: commit fragment: %w", err)
 	}

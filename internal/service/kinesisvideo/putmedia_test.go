@@ -474,3 +474,45 @@ func FuzzPutMedia(f *testing.F) {
 		}
 	})
 }
+
+func TestConnectionMayBreakAtAnyByte(t *testing.T) {
+	clusters := [][]byte{cluster(1000, "a", "b"), sizedCluster(2000, "c"), cluster(3000, "d")}
+	body := join(header(), clusters[0], endOfFragment(), clusters[1], clusters[2])
+	for cut := range len(body) + 1 {
+		for _, lost := range []bool{true, false} {
+			w := newWorld(t)
+			w.create("s", 1)
+			p := w.put("s").send(body[:cut])
+			if lost {
+				_ = p.drop()
+			} else if err := p.end(); err != nil {
+				t.Fatalf("cut at %d: %v", cut, err)
+			}
+			kept := p.acks.numbers("PERSISTED")
+			if got := w.list("s"); fmt.Sprint(got) != fmt.Sprint(kept) {
+				t.Fatalf("cut at %d: listed %v, persisted %v", cut, got, kept)
+			}
+			media := w.readBytes("s")
+			for i := range kept {
+				// Of the last one it is what came before the end, if the producer ended it there.
+				begin := bytes.Index(body, clusters[i])
+				want := body[begin:min(begin+len(clusters[i]), cut)]
+				if lost && len(want) < len(clusters[i]) {
+					t.Fatalf("cut at %d: fragment %d is kept and is not whole", cut, i)
+				}
+				if !bytes.Contains(media, want) {
+					t.Fatalf("cut at %d: fragment %d is not what was sent", cut, i)
+				}
+			}
+			// The producer comes again with what was not persisted.
+			again := w.put("s").send(join(header(), join(clusters[min(len(kept), 2):]...)))
+			if err := again.end(); err != nil {
+				t.Fatal(err)
+			}
+			if n := len(w.list("s")); n < 3 {
+				t.Fatalf("cut at %d: %d fragments in the end", cut, n)
+			}
+			w.close()
+		}
+	}
+}

@@ -54,7 +54,7 @@ func (s *Service) UpdateDataRetention(ctx context.Context, in *kvapi.UpdateDataR
 
 // DeleteStream deletes a stream with all that is in it. When it returns, the stream is not found
 // any more, its connections are ended and its data keys are deleted, so that its media cannot be
-// read by anybody; the sealed bytes are removed before it returns or by the sweeper.
+// read by anybody. The sealed bytes are removed after that, by the sweeper if the process ends before.
 //
 // Errors: ResourceNotFoundException, VersionMismatchException, InvalidArgumentException.
 func (s *Service) DeleteStream(ctx context.Context, in *kvapi.DeleteStreamInput) (*kvapi.DeleteStreamOutput, error) {
@@ -82,20 +82,35 @@ func (s *Service) DeleteStream(ctx context.Context, in *kvapi.DeleteStreamInput)
 		return nil, err
 	}
 	awaitEnd(s.active.interrupt(found.ID, errDeleted, true)...)
-	if err := s.remove(ctx, found.ID); err != nil {
-		// The stream is gone, and the sweeper removes what is left of it.
-		s.Logger.ErrorContext(ctx, "data of a deleted stream was not removed", "stream", found.Name, "error", err)
+	if err := s.shred(context.WithoutCancel(ctx), found.ID); err != nil {
+		return nil, err // the stream is gone, and the sweeper tries again
 	}
+	s.background(func(ctx context.Context) {
+		if err := s.remove(ctx, found.ID); err != nil {
+			s.Logger.ErrorContext(ctx, "data of a deleted stream was not removed", "stream", found.Name, "error", err)
+		}
+	})
 	return &kvapi.DeleteStreamOutput{}, nil
+}
+
+// shred deletes the data keys of a stream.
+func (s *Service) shred(ctx context.Context, id string) error {
+	return errors.Join(s.Archive.Keys.Shred(ctx, streamSpace+id), s.Spool.Keys.Shred(ctx, streamSpace+id))
+}
+
+// background runs work until it is done or the service is closed.
+func (s *Service) background(work func(ctx context.Context)) {
+	s.starting.Lock()
+	defer s.starting.Unlock()
+	if s.ctx.Err() == nil {
+		s.work.Go(func() { work(s.ctx) })
+	}
 }
 
 // remove deletes the data of a deleted stream, keys first. It can be repeated.
 func (s *Service) remove(ctx context.Context, id string) error {
-	ctx = context.WithoutCancel(ctx)
-	for _, store := range []Store{s.Archive, s.Spool} {
-		if err := store.Keys.Shred(ctx, streamSpace+id); err != nil {
-			return err
-		}
+	if err := s.shred(ctx, id); err != nil {
+		return err
 	}
 	for _, store := range []Store{s.Archive, s.Spool} {
 		if err := store.Journal.Drop(ctx, streamSpace+id); err != nil && !errors.Is(err, journal.ErrNotFound) {
@@ -104,10 +119,10 @@ func (s *Service) remove(ctx context.Context, id string) error {
 		if err := removeHeaders(ctx, store.DB, id); err != nil {
 			return err
 		}
-		// A fragment that was begun meanwhile may have made one more key.
-		if err := store.Keys.Shred(ctx, streamSpace+id); err != nil {
-			return err
-		}
+	}
+	// A fragment that was begun meanwhile may have made one more key.
+	if err := s.shred(ctx, id); err != nil {
+		return err
 	}
 	return s.DB.Update(ctx, func(tx meta.Tx) error {
 		tx.Delete(meta.Key(space, rowDeleted, id))
