@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rig
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/obscura-video/obscura/internal/server"
+)
+
+// buildFolder is where Main lets the program be built.
+const buildFolder = "OBSCURA_TEST_BUILD_FOLDER"
+
+// build makes the binary, once in a test process.
+var build = sync.OnceValues(func() (string, error) {
+	name := filepath.Join(os.Getenv(buildFolder), "obscura")
+	if !filepath.IsAbs(name) {
+		return "", errors.New("the package has no TestMain that calls rig.Main")
+	}
+	if out, err := exec.Command("go", "build", "-o", name, "github.com/obscura-video/obscura/cmd/obscura").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return name, nil
+})
+
+// Binary is the path of the program, built from the tree. A package that uses it has a TestMain that calls Main.
+func Binary(t testing.TB) string {
+	t.Helper()
+	name, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// Main runs the tests of a package that uses Binary, and removes the program afterwards. It returns the exit code.
+func Main(m *testing.M) (code int, err error) {
+	dir, err := os.MkdirTemp("", "obscura-test-")
+	if err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := os.Setenv(buildFolder, dir); err != nil {
+		return 1, err
+	}
+	return m.Run(), nil
+}
+
+// Process is the real server in a process of its own.
+type Process struct {
+	*Server
+	t    testing.TB
+	args []string
+	cmd  *exec.Cmd
+	end  chan struct{} // closed when the process has ended
+}
+
+// StartProcess runs `obscura serve` over a data directory, on free ports, until the test ends.
+func StartProcess(t testing.TB, data string, args ...string) *Process {
+	t.Helper()
+	listen := []string{"--listen-api", "127.0.0.1:0", "--listen-media", "127.0.0.1:0", "--listen-admin", "127.0.0.1:0"}
+	p := &Process{t: t, args: slices.Concat([]string{"serve", "--data", data, "--log-level", "debug"}, args)}
+	log := new(Log)
+	p.run(log, listen)
+	e := p.awaitEndpoints(data, log)
+	p.Server = clientOf(t, e, log)
+	waitReady(t, p.Server)
+	t.Cleanup(p.Kill)
+	return p
+}
+
+func (p *Process) run(log *Log, listen []string) {
+	p.t.Helper()
+	p.cmd = exec.Command(Binary(p.t), slices.Concat(p.args, listen)...)
+	p.cmd.Stderr, p.cmd.Stdout = log, log
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	cmd, end := p.cmd, make(chan struct{})
+	p.end = end
+	go func() { _ = cmd.Wait(); close(end) }()
+}
+
+// awaitEndpoints waits for the file that the server writes last before it serves.
+func (p *Process) awaitEndpoints(data string, log *Log) server.Endpoints {
+	p.t.Helper()
+	for end := time.Now().Add(startTimeout); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if e, err := server.ReadEndpoints(data); err == nil && e.PID == p.cmd.Process.Pid {
+			return e
+		}
+		select {
+		case <-p.end:
+			p.t.Fatalf("server ended at its start:\n%s", log)
+		default:
+		}
+	}
+	p.t.Fatalf("server did not start:\n%s", log)
+	return server.Endpoints{}
+}
+
+// Kill ends the process as a power cut would: it gets no chance to say goodbye. It returns when it is gone.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Kill() // it may be gone already
+	<-p.end
+}
+
+// Stop asks the process to end, and returns its exit code.
+func (p *Process) Stop(ctx context.Context) (int, error) {
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return 0, err
+	}
+	select {
+	case <-p.end:
+		return p.cmd.ProcessState.ExitCode(), nil
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// Restart serves again, at the same addresses, so that clients find it where it was.
+func (p *Process) Restart() {
+	p.t.Helper()
+	p.run(p.Log, []string{
+		"--listen-api", hostOf(p.API), "--listen-media", hostOf(p.Media), "--listen-admin", hostOf(p.Admin),
+	})
+	p.awaitEndpoints(p.Data, p.Log)
+	p.HTTP.CloseIdleConnections()
+	waitReady(p.t, p.Server)
+}
+
+func hostOf(endpoint string) string {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
