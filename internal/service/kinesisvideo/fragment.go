@@ -33,6 +33,7 @@ type fragment struct {
 type span struct {
 	blocks   int64
 	min, max int64
+	last     int64 // as sent: with frames that are shown out of order not always max
 }
 
 // retentionClass says with which other bytes the fragment's lie together.
@@ -87,6 +88,7 @@ func (f *fragment) block(p *producer, b *mkv.Block) error {
 		f.tracks[b.Track] = t
 	}
 	t.blocks++
+	t.last = b.Timecode
 	t.min, t.max = min(t.min, b.Timecode), max(t.max, b.Timecode)
 	if p.header.Timestamp(t.max-int64(f.timecode)) > maxFragmentDuration {
 		return errFragmentDuration
@@ -125,7 +127,7 @@ func (f *fragment) commit(p *producer) error {
 		p.lastBlock = map[uint64]int64{}
 	}
 	for n, t := range f.tracks {
-		p.lastBlock[n] = t.max
+		p.lastBlock[n] = t.last
 	}
 	return nil
 }

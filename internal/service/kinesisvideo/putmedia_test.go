@@ -266,6 +266,16 @@ func TestFragmentsMaySentAgainAndLater(t *testing.T) {
 	}
 }
 
+func TestFramesShownOutOfOrderAreNoViolation(t *testing.T) {
+	w := newWorld(t)
+	w.create("s", 1)
+	first := mkv.AppendSimpleBlock(cluster(1000, "i"), 1, 120, false, []byte("p"))
+	first = mkv.AppendSimpleBlock(first, 1, 40, false, []byte("b"))
+	second := mkv.AppendSimpleBlock(cluster(1200, "i"), 1, -120, false, []byte("leading b"))
+	wantAcks(t, w.putAll("s", header(), first, second),
+		"BUFFERING 1000", "RECEIVED 1000", "PERSISTED 1000", "BUFFERING 1200", "RECEIVED 1200", "PERSISTED 1200")
+}
+
 func TestRelativeTimecodesCountFromTheStart(t *testing.T) {
 	w := newWorld(t)
 	w.create("s", 1)
