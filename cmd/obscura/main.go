@@ -90,5 +90,7 @@ unchanged; only their endpoint changes.`,
 
 // subcommands are all of the program's, in the order of its help.
 var subcommands = []func(*terminal) *cobra.Command{
-	newServe, newEnv, newVersion,
+	newServe, newEnv,
+	newBackup, newFsck, newDoctor,
+	newVersion,
 }
