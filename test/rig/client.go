@@ -3,7 +3,10 @@
 package rig
 
 import (
+	"bytes"
 	"fmt"
+	"net/http"
+	"os"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -27,11 +30,20 @@ func (s *Server) V2(c sigv4.Credentials) aws.Config {
 	}
 }
 
-// V1 configures the SDK for Go v1, which is the one that has the media APIs.
+// V1 configures the SDK for Go v1, which is the one that has the media APIs. It is given the CA once more, since
+// it would replace the client's by what AWS_CA_BUNDLE in the environment names.
 func (s *Server) V1(c sigv4.Credentials) *session.Session {
-	return session.Must(session.NewSession(&awsv1.Config{
-		Region: awsv1.String(s.Region), Endpoint: awsv1.String(s.API), HTTPClient: s.HTTP, MaxRetries: awsv1.Int(0),
-		Credentials: credentialsv1.NewStaticCredentials(c.AccessKeyID, c.SecretAccessKey, c.SessionToken),
+	ca, err := os.ReadFile(s.CAFile)
+	if err != nil {
+		panic(err)
+	}
+	client := &http.Client{Transport: s.HTTP.Transport.(*http.Transport).Clone()}
+	return session.Must(session.NewSessionWithOptions(session.Options{
+		CustomCABundle: bytes.NewReader(ca),
+		Config: awsv1.Config{
+			Region: awsv1.String(s.Region), Endpoint: awsv1.String(s.API), HTTPClient: client, MaxRetries: awsv1.Int(0),
+			Credentials: credentialsv1.NewStaticCredentials(c.AccessKeyID, c.SecretAccessKey, c.SessionToken),
+		},
 	}))
 }
 
