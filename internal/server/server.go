@@ -207,18 +207,7 @@ func (s *Server) Close() error {
 func (s *Server) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownGrace)
 	defer cancel()
-	var errs []error
-	// Connections that carry media never end by themselves: end them first, so that shutting down need not wait.
-	if s.services != nil && s.services.video != nil {
-		errs = append(errs, s.services.video.Close())
-	}
-	for _, h := range s.listeners.servers {
-		if err := h.Shutdown(ctx); err != nil {
-			h.Close()
-		}
-	}
-	s.listeners.close()
-	s.work.Wait()
+	errs := []error{s.stopServing(ctx)}
 	if s.services != nil {
 		errs = append(errs, s.services.close())
 	}
@@ -226,6 +215,27 @@ func (s *Server) close() error {
 		errs = append(errs, s.stores.close(ctx))
 	}
 	return errors.Join(errs...)
+}
+
+// stopServing takes no new connection, ends those that carry media, and waits for the calls that run until ctx
+// ends; what is left then is cut off.
+func (s *Server) stopServing(ctx context.Context) (err error) {
+	var stopping sync.WaitGroup
+	for _, h := range s.listeners.servers {
+		stopping.Go(func() {
+			if h.Shutdown(ctx) != nil {
+				h.Close()
+			}
+		})
+	}
+	if s.services != nil && s.services.video != nil {
+		// It waits for its connections; one whose client takes nothing any more ends when it is cut off above.
+		err = s.services.video.Close()
+	}
+	stopping.Wait()
+	s.listeners.close()
+	s.work.Wait()
+	return err
 }
 
 // writeCredentials writes the root access key where `obscura env` points to.
