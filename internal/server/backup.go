@@ -88,7 +88,7 @@ func Backup(ctx context.Context, c BackupConfig) (_ *Manifest, err error) {
 	if err := apart(c.Data, c.To); err != nil {
 		return nil, err
 	}
-	if err := existingData(c.Data); err != nil {
+	if err := CheckData(c.Data); err != nil {
 		return nil, err
 	}
 	if err := emptyFolder(c.To); err != nil {

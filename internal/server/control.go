@@ -224,7 +224,7 @@ func askSnapshot(ctx context.Context, data string) (*snapshot, error) {
 // takeSnapshot makes one of a stopped server's data, or asks the running server for it.
 // Errors: ErrNoData, ErrForeign, ErrNewerFormat, ErrInUse.
 func takeSnapshot(ctx context.Context, data string) (*snapshot, error) {
-	if err := existingData(data); err != nil {
+	if err := CheckData(data); err != nil {
 		return nil, err
 	}
 	if s, err := askSnapshot(ctx, data); !errors.Is(err, ErrNotRunning) {

@@ -58,9 +58,9 @@ func prepareData(dir string) error {
 	return writeFile(filepath.Join(dir, formatFile), []byte(formatVersion+"\n"), 0o600)
 }
 
-// existingData makes sure that dir is a data directory and changes nothing.
+// CheckData makes sure that dir is a data directory of this version and changes nothing.
 // Errors: ErrNoData, ErrForeign, ErrNewerFormat.
-func existingData(dir string) error {
+func CheckData(dir string) error {
 	text, err := os.ReadFile(filepath.Join(dir, formatFile))
 	if err == nil {
 		return checkFormat(dir, strings.TrimSpace(string(text)))

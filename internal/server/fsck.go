@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"github.com/obscura-video/obscura/internal/audit"
+	"github.com/obscura-video/obscura/internal/blob"
 	"github.com/obscura-video/obscura/internal/blob/disk"
+	blobmem "github.com/obscura-video/obscura/internal/blob/mem"
 	"github.com/obscura-video/obscura/internal/envelope"
 	"github.com/obscura-video/obscura/internal/journal"
 	"github.com/obscura-video/obscura/internal/meta"
@@ -89,7 +91,7 @@ func (r *FsckReport) add(d Damage) {
 //
 // Damage is in the report. Errors: ErrNoData, ErrForeign, ErrNewerFormat, ErrInUse; those of package rootkey.
 func Fsck(ctx context.Context, c FsckConfig) (*FsckReport, error) {
-	if err := existingData(c.Data); err != nil {
+	if err := CheckData(c.Data); err != nil {
 		return nil, err
 	}
 	s, err := askSnapshot(ctx, c.Data)
@@ -105,6 +107,30 @@ func Fsck(ctx context.Context, c FsckConfig) (*FsckReport, error) {
 	f := fsck{FsckConfig: c, meta: s.meta, report: &FsckReport{Data: c.Data, Running: s.running, Damage: []Damage{}}}
 	err = f.run(ctx)
 	return f.report, errors.Join(err, s.end())
+}
+
+// CheckRootKey makes sure that the root key in a file is the one of a stopped server's data, and returns its ID.
+// Errors: rootkey's; ErrInUse; fs.ErrNotExist when there is no metadata yet.
+func CheckRootKey(ctx context.Context, data, file string) (id string, err error) {
+	root, err := rootkey.OpenFile(rootFile(data, file))
+	if err != nil {
+		return "", err
+	}
+	defer root.Destroy()
+	db, err := openExisting(filepath.Join(data, "meta"), pebble.Options{ReadOnly: true})
+	if err != nil {
+		return root.ID(), err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	wrapped, err := sealed.WrappedKey(ctx, db)
+	if err != nil {
+		return root.ID(), err
+	}
+	key, err := unwrapMetaKey(ctx, root, wrapped)
+	if err == nil {
+		key.Destroy()
+	}
+	return root.ID(), err
 }
 
 // fsck is one run. It judges the metadata in the folder meta, and everything else in Data.
@@ -306,11 +332,7 @@ func (f *fsck) certificates(ctx context.Context) error {
 // footage checks the index against the segments, and then opens every fragment.
 func (f *fsck) footage(ctx context.Context) error {
 	f.progress("index", 0, 0)
-	if _, err := os.Stat(filepath.Join(f.Data, "blob")); err != nil {
-		f.report.add(Damage{Part: "footage", File: "blob", What: err.Error()})
-		return nil
-	}
-	blobs, err := disk.Open(filepath.Join(f.Data, "blob"), disk.Options{MinFreeBytes: -1})
+	blobs, err := openSegments(filepath.Join(f.Data, "blob"))
 	if err != nil {
 		return err
 	}
@@ -329,7 +351,15 @@ func (f *fsck) footage(ctx context.Context) error {
 	return f.inspect(ctx, blobs, keys, index.Stored)
 }
 
-func (f *fsck) inspect(ctx context.Context, blobs *disk.Store, keys *envelope.Keyring, total int64) error {
+// openSegments opens the segments in a folder to read them. A folder that is not there holds none.
+func openSegments(dir string) (blob.Store, error) {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return blobmem.New(), nil
+	}
+	return disk.Open(dir, disk.Options{MinFreeBytes: -1})
+}
+
+func (f *fsck) inspect(ctx context.Context, blobs blob.Store, keys *envelope.Keyring, total int64) error {
 	region, account, err := f.identity(ctx)
 	if err != nil {
 		return err

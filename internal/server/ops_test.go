@@ -253,6 +253,38 @@ func TestBackupOfAStoppedServer(t *testing.T) {
 	}
 }
 
+func TestControlSocketIsPrivateAndReachableInADeepFolder(t *testing.T) {
+	data := filepath.Join(t.TempDir(), strings.Repeat("deep", 30), "data")
+	if err := os.Mkdir(filepath.Dir(data), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w := start(t, data, "")
+	info, err := os.Stat(filepath.Join(data, controlSocket))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("%v %v", info, err)
+	}
+	st, err := ReadStatus(t.Context(), data)
+	if err != nil || st.PID != os.Getpid() || st.RootFile != filepath.Join(data, "root.key") {
+		t.Fatalf("status %+v: %v", st, err)
+	}
+	if _, err := takeSnapshot(t.Context(), data); err != nil { // is never ended: the server does not wait for it
+		t.Fatal(err)
+	}
+	w.stop()
+	if _, err := ReadStatus(t.Context(), data); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("after the stop: %v", err)
+	}
+}
+
+func TestSegmentsStayWhileTheyAreCopied(t *testing.T) {
+	s := new(stores)
+	s.copying.RLock()
+	if err := s.reapArchive(t.Context()); err != nil { // with a journal to reap it would panic: there is none
+		t.Fatal(err)
+	}
+	s.copying.RUnlock()
+}
+
 func TestInterruptedBackupIsNoBackup(t *testing.T) {
 	base := t.TempDir()
 	data, to := filepath.Join(base, "data"), filepath.Join(base, "backup")
@@ -421,6 +453,14 @@ func TestFsckNamesEachDamagedThing(t *testing.T) {
 		"a segment that is gone": {
 			func(t *testing.T, data string) {
 				if err := os.Remove(segments(t, data)[0]); err != nil {
+					t.Fatal(err)
+				}
+			},
+			[]string{"does not exist", `"stream":"front"`, "not found"},
+		},
+		"all segments": {
+			func(t *testing.T, data string) {
+				if err := os.RemoveAll(filepath.Join(data, "blob")); err != nil {
 					t.Fatal(err)
 				}
 			},
