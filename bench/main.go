@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command bench measures a built server against what the same machine can do at all.
+//
+// The server is the real binary in a process of its own. Beside it runs a ceiling: another process that moves the
+// same bytes over the same TLS and does nothing else. One client drives both, in turns (A B A B …), so that a
+// machine which slows down slows both down; what counts is the median of the rounds.
+//
+// It is no test: it judges nothing but the table that it prints, and no figure is written that was not measured.
+// The method is docs/benchmarks.md.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// options are the flags.
+type options struct {
+	binary string
+	only   string
+	out    string
+	dir    string
+	rounds int
+	round  time.Duration
+}
+
+// ceilingRole is the argument with which bench starts itself as the ceiling.
+const ceilingRole = "ceiling"
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("bench: ")
+	if len(os.Args) > 2 && os.Args[1] == ceilingRole {
+		log.Fatal(serveCeiling(os.Args[2]))
+	}
+	var o options
+	flag.StringVar(&o.binary, "binary", "bin/obscura", "server to measure")
+	flag.StringVar(&o.only, "only", "ingest,latency,kms,memory", "what to measure")
+	flag.StringVar(&o.out, "out", "bench/results", "folder for the results in JSON; empty: none")
+	flag.StringVar(&o.dir, "dir", "", "where the data directories are made, on the disk to be measured (default: the temporary folder)")
+	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each measurement; the median counts")
+	flag.DurationVar(&o.round, "round", 3*time.Second, "length of a round")
+	flag.Parse()
+	if err := run(o); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// suites are what -only names.
+func suites() []suite {
+	return []suite{{"ingest", ingest}, {"latency", latency}, {"kms", keys}, {"memory", memory}}
+}
+
+type suite struct {
+	name string
+	run  func(o options, r *report) error
+}
+
+func run(o options) error {
+	r := newReport(os.Stdout)
+	var errs []error
+	for _, s := range suites() {
+		if !strings.Contains(","+o.only+",", ","+s.name+",") {
+			continue
+		}
+		if err := s.run(o, r); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", s.name, err))
+		}
+	}
+	return errors.Join(append(errs, r.save(o.out))...)
+}
+
+// report collects results. It is for one goroutine.
+type report struct {
+	w io.Writer
+
+	Date    time.Time `json:"date"`
+	Machine machine   `json:"machine"`
+	Results []result  `json:"results"`
+}
+
+type machine struct {
+	CPU    string `json:"cpu"`
+	Cores  int    `json:"cores"`
+	Kernel string `json:"kernel"`
+	Go     string `json:"go"`
+	Load   string `json:"load"` // before the first round
+}
+
+// result is one line of the table.
+type result struct {
+	Suite string `json:"suite"`
+	Case  string `json:"case"`
+	Unit  string `json:"unit"`
+	// Server and Ceiling have one value for each round, in the order in which they were measured.
+	Server  []float64 `json:"server"`
+	Ceiling []float64 `json:"ceiling,omitempty"`
+}
+
+func newReport(w io.Writer) *report {
+	m := machine{Cores: runtime.NumCPU(), Go: runtime.Version(), CPU: cpuModel()}
+	m.Kernel = firstLine("/proc/sys/kernel/osrelease")
+	m.Load = firstLine("/proc/loadavg")
+	r := &report{w: w, Date: time.Now().UTC(), Machine: m}
+	fmt.Fprintf(w, "%s, %d cores, Linux %s, %s, load %s\n", m.CPU, m.Cores, m.Kernel, m.Go, m.Load)
+	fmt.Fprintf(w, "%-8s %-46s %12s %12s %7s  %s\n", "", "", "server", "ceiling", "share", "unit")
+	return r
+}
+
+func firstLine(path string) string {
+	text, _ := os.ReadFile(path) // nothing depends on it
+	line, _, _ := strings.Cut(string(text), "\n")
+	return line
+}
+
+func cpuModel() string {
+	text, _ := os.ReadFile("/proc/cpuinfo") // nothing depends on it
+	for line := range strings.Lines(string(text)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return runtime.GOARCH
+}
+
+func (r *report) add(one result) {
+	r.Results = append(r.Results, one)
+	s := median(one.Server)
+	if len(one.Ceiling) == 0 {
+		fmt.Fprintf(r.w, "%-8s %-46s %12.2f %12s %7s  %s\n", one.Suite, one.Case, s, "", "", one.Unit)
+		return
+	}
+	c := median(one.Ceiling)
+	share := fmt.Sprintf("%.0f %%", 100*s/c)
+	fmt.Fprintf(r.w, "%-8s %-46s %12.2f %12.2f %7s  %s\n", one.Suite, one.Case, s, c, share, one.Unit)
+}
+
+func (r *report) save(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, r.Date.Format("2006-01-02T150405Z")+".json"), append(text, '\n'), 0o644)
+}
