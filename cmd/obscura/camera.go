@@ -30,6 +30,7 @@ type cameraOptions struct {
 	kmsKey        string
 	fragment      time.Duration
 	buffer        string
+	bufferKey     string
 	bufferBytes   int64
 	stopWait      time.Duration
 }
@@ -61,6 +62,7 @@ the last fragment is durable. Ctrl-C stops after the current fragment; twice sto
 	f.StringVar(&o.kmsKey, "kms-key", "", "KMS key of a new stream (default: the service's)")
 	f.DurationVar(&o.fragment, "fragment", producer.DefaultFragmentDuration, "length of fragments; they begin with key frames")
 	f.StringVar(&o.buffer, "buffer", "", "folder for what is not durable yet (default: in the user's cache)")
+	f.StringVar(&o.bufferKey, "buffer-key", "", "file of the key that seals the buffer, made when missing (default: in the user's configuration)")
 	f.Int64Var(&o.bufferBytes, "buffer-bytes", producer.DefaultBufferBytes, "bound on the buffer; live input gives up the oldest when it is full")
 	f.DurationVar(&o.stopWait, "stop-wait", 30*time.Second, "how long to wait for acknowledgements after Ctrl-C")
 	o.target.addFlags(f)
@@ -165,7 +167,7 @@ func (o *cameraOptions) open(conn *connection, tracks []producer.Track, log *slo
 	}
 	po := producer.Options{
 		StreamName: o.stream, Tracks: tracks, FragmentDuration: o.fragment,
-		BufferDir: dir, BufferBytes: o.bufferBytes, BlockWhenFull: !isLive(o.input),
+		BufferDir: dir, BufferBytes: o.bufferBytes, BufferKeyFile: o.bufferKey, BlockWhenFull: !isLive(o.input),
 		Create: !o.noCreate, Retention: o.retention, KMSKeyID: o.kmsKey, Log: log,
 	}
 	conn.forProducer(&po)

@@ -104,7 +104,7 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 
 // subcommands are all of the program's, in the order of its help.
 var subcommands = []func(*terminal) *cobra.Command{
-	newServe, newCamera, newView, newEnv,
+	newServe, newDemo, newCamera, newView, newEnv,
 	newBackup, newFsck, newDoctor,
 	newVersion,
 }
