@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/obscura-video/obscura/internal/rootkey"
@@ -88,7 +89,7 @@ func explainData(ctx context.Context, what string, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	p := &problem{What: what, Why: err.Error(), Exit: exitFailed, Err: err}
+	p := &problem{What: what, Why: strings.ReplaceAll(err.Error(), "\n", "; "), Exit: exitFailed, Err: err}
 	switch {
 	case errors.Is(err, server.ErrNoData):
 		p.Exit, p.Next = exitNotFound, "name the data directory with --data"

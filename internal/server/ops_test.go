@@ -44,7 +44,7 @@ type site struct {
 func start(t *testing.T, data, root string) *site {
 	t.Helper()
 	any := Listener{Listen: "127.0.0.1:0"}
-	s, err := Open(t.Context(), Config{Data: data, RootFile: root, API: any, Media: any, Admin: Listener{Listen: Off}})
+	s, err := Open(t.Context(), Config{Data: data, RootFile: root, API: any, Media: any, Device: any, Admin: Listener{Listen: Off}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,6 +62,9 @@ func start(t *testing.T, data, root string) *site {
 	}}
 	t.Cleanup(w.stop)
 	w.connect(s)
+	for !s.ready.Load() {
+		time.Sleep(time.Millisecond)
+	}
 	return w
 }
 
@@ -283,6 +286,57 @@ func TestSegmentsStayWhileTheyAreCopied(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.copying.RUnlock()
+}
+
+func TestBackupWhileFootageArrivesHasWhatWasAcknowledgedBefore(t *testing.T) {
+	base := t.TempDir()
+	data := filepath.Join(base, "data")
+	w := start(t, data, "")
+	w.upload("stream0", 2)
+	for i := 1; i <= 3; i++ {
+		to := filepath.Join(base, fmt.Sprint("backup", i))
+		done := make(chan error, 1)
+		go func() {
+			_, err := Backup(t.Context(), BackupConfig{Data: data, To: to})
+			done <- err
+		}()
+		w.upload(fmt.Sprint("stream", i), 5)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		r, err := CheckBackup(t.Context(), CheckConfig{Dir: to})
+		clean(t, r, err)
+		if before := 2 + 5*(i-1); r.Fragments < before {
+			t.Errorf("%d fragments, %d were acknowledged before the backup began", r.Fragments, before)
+		}
+	}
+}
+
+func TestRestoreStaysInItsFolder(t *testing.T) {
+	for _, name := range []string{"../x", "/etc/x", "meta/../../x", "", "."} {
+		dir := t.TempDir()
+		m := &Manifest{Format: manifestFormat, Files: []BackupFile{{Name: name}, {Name: formatFile}}}
+		if err := m.write(dir); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Restore(t.Context(), RestoreConfig{Dir: dir, Data: filepath.Join(t.TempDir(), "new")}); err == nil {
+			t.Errorf("%q was restored", name)
+		}
+	}
+}
+
+func TestFsckTellsDeletedKeysFromDamage(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	w := start(t, data, "")
+	w.upload("front", 3)
+	w.stop()
+	dropRow(t, data, "kms/k") // what is left of a KMS key that was deleted: nothing
+	dropRow(t, data, "kms/m")
+	r, err := Fsck(t.Context(), FsckConfig{Data: data})
+	clean(t, r, err)
+	if r.KeyDeleted != 3 || r.Keys != 0 {
+		t.Errorf("%+v", r)
+	}
 }
 
 func TestInterruptedBackupIsNoBackup(t *testing.T) {
