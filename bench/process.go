@@ -47,7 +47,7 @@ func startTarget(o options) (_ *target, err error) {
 		return nil, err
 	}
 	t := &target{dir: dir, cmd: exec.Command(o.binary, "serve", "--data", filepath.Join(dir, "data"), "--log-level", "warn",
-		"--listen-api", "127.0.0.1:0", "--listen-media", "127.0.0.1:0", "--listen-admin", "127.0.0.1:0")}
+		"--listen-api", "127.0.0.1:0", "--listen-media", "127.0.0.1:0", "--listen-device", "off", "--listen-admin", "127.0.0.1:0")}
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		return nil, err

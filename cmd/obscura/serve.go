@@ -49,9 +49,13 @@ func (o *serveOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.Account, "account", server.DefaultAccount, "account in every ARN, 12 digits")
 	f.StringVar(&o.API.Listen, "listen-api", server.DefaultAPI, "address of the API, or off")
 	f.StringVar(&o.Media.Listen, "listen-media", server.DefaultMedia, "address for media, or off")
+	f.StringVar(&o.Device.Listen, "listen-device", "", "address where devices enrol and obtain credentials, or off (default "+server.DefaultDevice+")")
 	f.StringVar(&o.Admin.Listen, "listen-admin", server.DefaultAdmin, "address of metrics and health, loopback only, or off")
 	f.StringVar(&o.API.Advertise, "advertise-api", "", "host[:port] that clients reach the API by (default: where it listens)")
 	f.StringVar(&o.Media.Advertise, "advertise-media", "", "host[:port] that clients reach media by (default: where it listens)")
+	f.StringVar(&o.Device.Advertise, "advertise-device", "", "host[:port] that devices reach it by (default: where it listens)")
+	f.StringVar(&o.DeviceCACert, "device-ca-cert", "", "PEM file of your own CA for device certificates (default: one made at first start)")
+	f.StringVar(&o.DeviceCAKey, "device-ca-key", "", "PEM file of its key")
 	f.StringVar(&o.TLSCert, "tls-cert", "", "PEM file of your own certificate chain (default: one of the local CA)")
 	f.StringVar(&o.TLSKey, "tls-key", "", "PEM file of its key")
 	f.BoolVar(&o.InsecureHTTP, "insecure-http", false, "serve without TLS; on loopback only, for tests")
@@ -130,7 +134,7 @@ func explainStart(o *serveOptions, err error) error {
 		p.Next = "restore the root key's file from your copy; nothing was changed"
 		p.Exit = exitNoKey
 	case errors.Is(err, syscall.EADDRINUSE):
-		p.Next = "stop what listens there, or choose other addresses with --listen-api, --listen-media and --listen-admin"
+		p.Next = "stop what listens there, or choose other addresses with --listen-api, --listen-media, --listen-device and --listen-admin"
 		p.Exit = exitConflict
 	case errors.Is(err, server.ErrConfig):
 		p.Exit = exitUsage

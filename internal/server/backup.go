@@ -191,7 +191,7 @@ func backupFiles(data, metaDir string, m *Manifest) ([]source, error) {
 		return err
 	}
 	err := errors.Join(addTree(metaDir, "meta", add), addTree(filepath.Join(data, "blob", "b"), "blob/b", add))
-	for _, name := range []string{"ca.key", "ca.pem"} {
+	for _, name := range []string{"ca.key", "ca.pem", "device-ca.key", "device-ca.pem"} {
 		if e := add(filepath.Join(data, "tls", name), "tls/"+name); !errors.Is(e, fs.ErrNotExist) {
 			err = errors.Join(err, e)
 		}

@@ -23,7 +23,9 @@ const (
 
 	DefaultAPI   = "127.0.0.1:8443"
 	DefaultMedia = "127.0.0.1:8444"
-	DefaultAdmin = "127.0.0.1:9464"
+	// DefaultDevice is off with InsecureHTTP: devices prove who they are by TLS.
+	DefaultDevice = "127.0.0.1:8445"
+	DefaultAdmin  = "127.0.0.1:9464"
 
 	// DefaultFreeSpace is kept free on the data directory's file system: below it the server refuses new
 	// data, because an index that meets a full disk stops.
@@ -46,10 +48,16 @@ type Config struct {
 
 	// API, Media and Admin are listen addresses, host:port; port 0 picks a free one, Off switches it off.
 	API, Media, Admin Listener
+	// Device is where devices obtain credentials and enrol: mutual TLS, by certificates of the device CA or
+	// registered ones.
+	Device Listener
 
 	// TLSCert and TLSKey are the operator's own certificate chain and key (PEM files). Default: a
 	// certificate of the local CA in Data/tls.
 	TLSCert, TLSKey string
+	// DeviceCACert and DeviceCAKey are an operator's own intermediate CA (PEM files) that signs device
+	// certificates. Default: one made at the first start, in Data/tls.
+	DeviceCACert, DeviceCAKey string
 	// InsecureHTTP serves api and media without TLS. Refused unless both listen on loopback.
 	InsecureHTTP bool
 
@@ -86,6 +94,10 @@ func (c Config) withDefaults() (Config, error) {
 	set(&c.API.Listen, DefaultAPI)
 	set(&c.Media.Listen, DefaultMedia)
 	set(&c.Admin.Listen, DefaultAdmin)
+	if c.InsecureHTTP {
+		set(&c.Device.Listen, Off)
+	}
+	set(&c.Device.Listen, DefaultDevice)
 	if c.FreeSpace == 0 {
 		c.FreeSpace = DefaultFreeSpace
 	}
@@ -108,7 +120,13 @@ func (c Config) check() error {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return fmt.Errorf("a certificate and its key must be given together")
 	}
-	for name, l := range map[string]Listener{"api": c.API, "media": c.Media, "admin": c.Admin} {
+	if (c.DeviceCACert == "") != (c.DeviceCAKey == "") {
+		return fmt.Errorf("the device CA's certificate and its key must be given together")
+	}
+	if c.InsecureHTTP && c.Device.Listen != Off {
+		return fmt.Errorf("device listener %q: it needs TLS", c.Device.Listen)
+	}
+	for name, l := range map[string]Listener{"api": c.API, "media": c.Media, "device": c.Device, "admin": c.Admin} {
 		if l.Listen == Off {
 			continue
 		}

@@ -317,14 +317,16 @@ func (f *fsck) audit(ctx context.Context) error {
 	return err
 }
 
-// certificates opens the local CA, where there is one.
+// certificates opens the local CAs, where there are any.
 func (f *fsck) certificates(ctx context.Context) error {
 	dir := filepath.Join(f.Data, "tls")
-	if _, err := os.Stat(filepath.Join(dir, "ca.pem")); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if _, err := openAuthority(ctx, dir, f.root, time.Now()); err != nil {
-		f.report.add(Damage{Part: "certificates", What: err.Error()})
+	for _, a := range []authorityFiles{serverAuthority(dir), deviceAuthority(dir)} {
+		if _, err := os.Stat(a.certPath()); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if _, err := openAuthority(ctx, a, f.root, time.Now()); err != nil {
+			f.report.add(Damage{Part: "certificates", What: err.Error()})
+		}
 	}
 	return nil
 }

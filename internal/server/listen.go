@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -22,6 +23,7 @@ const endpointsFile = "endpoints.json"
 type Endpoints struct {
 	API    string `json:"api"`
 	Media  string `json:"media,omitempty"`
+	Device string `json:"device,omitempty"`
 	Admin  string `json:"admin,omitempty"`
 	CAFile string `json:"caFile,omitempty"` // absolute; empty with the operator's own certificate
 	Data   string `json:"data"`             // absolute
@@ -52,12 +54,12 @@ func (e Endpoints) write() error {
 
 // listeners are the bound sockets; nil where one is off.
 type listeners struct {
-	api, media, admin net.Listener
-	servers           []*http.Server
+	api, media, device, admin net.Listener
+	servers                   []*http.Server
 }
 
 func (l *listeners) close() {
-	for _, on := range []net.Listener{l.api, l.media, l.admin} {
+	for _, on := range []net.Listener{l.api, l.media, l.device, l.admin} {
 		if on != nil {
 			on.Close() // a listener that Shutdown has closed already
 		}
@@ -98,6 +100,9 @@ func (s *Server) listen(ctx context.Context) (err error) {
 	if s.listeners.media, err = bind(c.Media, "http/1.1"); err != nil {
 		return fmt.Errorf("media listener: %w", err)
 	}
+	if s.listeners.device, err = s.bindDevice(ctx, certificate); err != nil {
+		return fmt.Errorf("device listener: %w", err)
+	}
 	if s.listeners.admin, err = bind(c.Admin); err != nil {
 		return fmt.Errorf("admin listener: %w", err)
 	}
@@ -106,6 +111,9 @@ func (s *Server) listen(ctx context.Context) (err error) {
 	}
 	if l := s.listeners.media; l != nil {
 		s.endpoints.Media = c.Media.advertised(scheme, l.Addr())
+	}
+	if l := s.listeners.device; l != nil {
+		s.endpoints.Device = c.Device.advertised("https", l.Addr())
 	}
 	if l := s.listeners.admin; l != nil {
 		s.endpoints.Admin = c.Admin.advertised("http", l.Addr())
@@ -135,13 +143,13 @@ func (s *Server) certificate(ctx context.Context) (func(*tls.ClientHelloInfo) (*
 		return o.get, err
 	}
 	dir := filepath.Join(s.endpoints.Data, "tls")
-	a, err := openAuthority(ctx, dir, s.stores.root, c.Now())
+	a, err := openAuthority(ctx, serverAuthority(dir), s.stores.root, c.Now())
 	if err != nil {
 		return nil, fmt.Errorf("local CA: %w", err)
 	}
 	s.authority = a
 	s.endpoints.CAFile = filepath.Join(dir, "ca.pem")
-	names := certificateNames(append(c.API.hosts(), c.Media.hosts()...))
+	names := certificateNames(slices.Concat(c.API.hosts(), c.Media.hosts(), c.Device.hosts()))
 	return (&certificates{authority: a, names: names, now: c.Now}).get, nil
 }
 

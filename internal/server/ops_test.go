@@ -44,7 +44,7 @@ type site struct {
 func start(t *testing.T, data, root string) *site {
 	t.Helper()
 	any := Listener{Listen: "127.0.0.1:0"}
-	s, err := Open(t.Context(), Config{Data: data, RootFile: root, API: any, Media: any, Admin: Listener{Listen: Off}})
+	s, err := Open(t.Context(), Config{Data: data, RootFile: root, API: any, Media: any, Device: any, Admin: Listener{Listen: Off}})
 	if err != nil {
 		t.Fatal(err)
 	}

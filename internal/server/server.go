@@ -72,7 +72,11 @@ func Open(ctx context.Context, c Config) (_ *Server, err error) {
 	if err = s.listen(ctx); err != nil {
 		return nil, err
 	}
-	if s.services, err = openServices(ctx, c, s.stores, s.endpoints, s.metrics); err != nil {
+	devices, err := s.deviceConfig(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s.services, err = openServices(ctx, c, s.stores, s.endpoints, s.metrics, devices); err != nil {
 		return nil, err
 	}
 	if err = s.writeCredentials(ctx); err != nil {
@@ -138,7 +142,7 @@ func (s *Server) serveAll() {
 	for _, l := range []struct {
 		on     net.Listener
 		server *http.Server
-	}{{s.listeners.api, api}, {s.listeners.media, media}, {s.listeners.admin, admin}} {
+	}{{s.listeners.api, api}, {s.listeners.media, media}, {s.listeners.device, s.newHTTPServer(s.deviceHandler())}, {s.listeners.admin, admin}} {
 		if l.on == nil {
 			continue
 		}
@@ -168,6 +172,7 @@ type chore struct {
 func (s *Server) chores() []chore {
 	return []chore{
 		{"delete keys that are due", 10 * time.Second, s.services.kms.Sweep},
+		{"forget enrolment tokens", time.Hour, s.services.iot.Sweep},
 		{"trim footage to its retention", 10 * time.Second, s.services.video.Sweep},
 		{"free the spool", 30 * time.Second, s.stores.reapSpool},
 		{"free segments", 10 * time.Minute, s.stores.reapArchive},

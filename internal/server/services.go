@@ -12,6 +12,7 @@ import (
 	"github.com/obscura-video/obscura/internal/audit"
 	cloudtrailapi "github.com/obscura-video/obscura/internal/awsapi/cloudtrail"
 	iamapi "github.com/obscura-video/obscura/internal/awsapi/iam"
+	iotapi "github.com/obscura-video/obscura/internal/awsapi/iot"
 	kvapi "github.com/obscura-video/obscura/internal/awsapi/kinesisvideo"
 	archiveapi "github.com/obscura-video/obscura/internal/awsapi/kinesisvideoarchivedmedia"
 	mediaapi "github.com/obscura-video/obscura/internal/awsapi/kinesisvideomedia"
@@ -21,8 +22,10 @@ import (
 	"github.com/obscura-video/obscura/internal/envelope"
 	"github.com/obscura-video/obscura/internal/gateway"
 	"github.com/obscura-video/obscura/internal/meta/mem"
+	"github.com/obscura-video/obscura/internal/policy"
 	"github.com/obscura-video/obscura/internal/service/cloudtrail"
 	"github.com/obscura-video/obscura/internal/service/iam"
+	"github.com/obscura-video/obscura/internal/service/iot"
 	"github.com/obscura-video/obscura/internal/service/kinesisvideo"
 	"github.com/obscura-video/obscura/internal/service/kms"
 	"github.com/obscura-video/obscura/internal/service/sts"
@@ -34,6 +37,7 @@ type services struct {
 	authorizer access.Authorizer
 	iam        *iam.Service
 	sts        *sts.Service
+	iot        *iot.Service
 	kms        *kms.Service
 	video      *kinesisvideo.Service
 	trail      *cloudtrail.Service
@@ -43,19 +47,25 @@ type services struct {
 
 // openServices builds the services over s. The endpoints are what GetDataEndpoint hands out. What was opened
 // before an error is in the result too, to be closed.
-func openServices(ctx context.Context, c Config, s *stores, e Endpoints, m *metrics) (v *services, err error) {
+func openServices(ctx context.Context, c Config, s *stores, e Endpoints, m *metrics, devices iot.Config) (v *services, err error) {
 	v = new(services)
 	if v.audit, err = audit.Open(ctx, audit.Config{DB: s.db, Now: c.Now}); err != nil {
 		return v, err
 	}
-	if v.iam, err = iam.New(ctx, iam.Config{DB: s.db, Account: c.Account, Region: c.Region, Now: c.Now, Log: c.Log}); err != nil {
+	v.authorizer = access.New(identities{v}, c.Account, c.Region, c.Now)
+	if v.iam, err = iam.New(ctx, iam.Config{
+		DB: s.db, Account: c.Account, Region: c.Region, Authorizer: v.authorizer, Now: c.Now, Log: c.Log,
+	}); err != nil {
 		return v, err
 	}
-	v.authorizer = access.New(v.iam, c.Account, c.Region, c.Now)
 	v.sts, err = sts.New(ctx, sts.Config{
-		DB: s.db, Account: c.Account, Directory: directory{v.iam}, Authorizer: v.authorizer, Now: c.Now,
+		DB: s.db, Account: c.Account, Directory: directory{v.iam}, Authorizer: v.authorizer, Certificates: identities{v}, Now: c.Now,
 	})
 	if err != nil {
+		return v, err
+	}
+	devices.DB, devices.Authorizer, devices.Sessions = s.db, v.authorizer, deviceSessions{v.sts}
+	if v.iot, err = iot.New(ctx, devices); err != nil {
 		return v, err
 	}
 	v.kms, err = kms.New(kms.Config{
@@ -116,6 +126,7 @@ func (v *services) router() *protocol.Router {
 		archiveapi.New(v.video),
 		iamapi.New(v.iam),
 		stsapi.New(v.sts),
+		iotapi.New(v.iot),
 		cloudtrailapi.New(v.trail),
 	)
 }
@@ -137,6 +148,29 @@ func (v *services) close() error {
 		errs = append(errs, v.audit.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// identities knows what principals may do at this moment: as IAM says, for a device only as long as its certificate
+// is in force. It is used once all services are there.
+type identities struct{ services *services }
+
+// PoliciesFor implements access.IdentitySource.
+func (i identities) PoliciesFor(ctx context.Context, p *access.Principal) ([]*policy.Document, *policy.Document, error) {
+	if s := p.Session; s != nil && s.Device != nil && !i.InForce(s.Device.CertificateID) {
+		return nil, nil, &access.Denied{Message: "User: " + p.ARN + " is not authorized because its certificate is not in force", Explicit: true}
+	}
+	return i.services.iam.PoliciesFor(ctx, p)
+}
+
+// InForce implements sts.Certificates.
+func (i identities) InForce(certificateID string) bool { return i.services.iot.InForce(certificateID) }
+
+// deviceSessions is what IoT needs of STS.
+type deviceSessions struct{ sts *sts.Service }
+
+// AssumeRoleForDevice implements iot.Sessions.
+func (d deviceSessions) AssumeRoleForDevice(ctx context.Context, s iot.Session) (*stsapi.Credentials, error) {
+	return d.sts.AssumeRoleForDevice(ctx, sts.DeviceSession(s))
 }
 
 // directory is what STS needs of IAM.

@@ -42,63 +42,79 @@ type keyWrapper interface {
 	Unwrap(ctx context.Context, wrapped, aad []byte) ([]byte, error)
 }
 
-// authority is the local certificate authority of a data directory: tls/ca.pem, which clients trust, and
-// tls/ca.key, which lies wrapped under the root key and is opened only in memory.
+// authorityFiles say where in a data directory an authority lies: dir/NAME.pem, which is public, and dir/NAME.key,
+// which lies wrapped under the root key and is opened only in memory.
+type authorityFiles struct {
+	dir, name string
+	subject   string // of a new authority's certificate, before the date
+	life      time.Duration
+}
+
+// serverAuthority signs the server's certificates; clients trust its ca.pem.
+func serverAuthority(dir string) authorityFiles {
+	return authorityFiles{dir: dir, name: "ca", subject: "Obscura local CA", life: authorityLife}
+}
+
+func (f authorityFiles) certPath() string { return filepath.Join(f.dir, f.name+".pem") }
+func (f authorityFiles) keyPath() string  { return filepath.Join(f.dir, f.name+".key") }
+
+// aad binds the wrapped key to its file.
+func (f authorityFiles) aad() []byte { return []byte("obscura tls/" + f.name + ".key v1") }
+
+// authority is a local certificate authority.
 type authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 	pem  []byte
 }
 
-var authorityKeyAAD = []byte("obscura tls/ca.key v1")
-
-// openAuthority loads the authority of dir, or makes it when dir holds none.
-func openAuthority(ctx context.Context, dir string, root keyWrapper, now time.Time) (*authority, error) {
-	certPEM, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
+// openAuthority loads an authority, or makes it when there is none.
+func openAuthority(ctx context.Context, f authorityFiles, root keyWrapper, now time.Time) (*authority, error) {
+	certPEM, err := os.ReadFile(f.certPath())
 	if errors.Is(err, fs.ErrNotExist) {
-		return createAuthority(ctx, dir, root, now)
+		return createAuthority(ctx, f, root, now)
 	}
 	if err != nil {
 		return nil, err
 	}
 	block, _ := pem.Decode(certPEM)
 	if block == nil {
-		return nil, fmt.Errorf("%s holds no certificate", filepath.Join(dir, "ca.pem"))
+		return nil, fmt.Errorf("%s holds no certificate", f.certPath())
 	}
 	cert, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "ca.pem"), err)
+		return nil, fmt.Errorf("%s: %w", f.certPath(), err)
 	}
-	wrapped, err := os.ReadFile(filepath.Join(dir, "ca.key"))
+	wrapped, err := os.ReadFile(f.keyPath())
 	if err != nil {
 		return nil, err
 	}
-	der, err := root.Unwrap(ctx, wrapped, authorityKeyAAD)
+	der, err := root.Unwrap(ctx, wrapped, f.aad())
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "ca.key"), err)
+		return nil, fmt.Errorf("%s: %w", f.keyPath(), err)
 	}
 	defer clear(der)
 	parsed, err := x509.ParsePKCS8PrivateKey(der)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "ca.key"), err)
+		return nil, fmt.Errorf("%s: %w", f.keyPath(), err)
 	}
 	key, ok := parsed.(*ecdsa.PrivateKey)
 	if !ok || !key.PublicKey.Equal(cert.PublicKey) {
-		return nil, fmt.Errorf("%s does not belong to ca.pem", filepath.Join(dir, "ca.key"))
+		return nil, fmt.Errorf("%s does not belong to its certificate", f.keyPath())
 	}
 	return &authority{cert: cert, key: key, pem: certPEM}, nil
 }
 
-func createAuthority(ctx context.Context, dir string, root keyWrapper, now time.Time) (*authority, error) {
+func createAuthority(ctx context.Context, f authorityFiles, root keyWrapper, now time.Time) (*authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
 	template := &x509.Certificate{
 		SerialNumber:          serial(),
-		Subject:               pkix.Name{CommonName: "Obscura local CA " + now.UTC().Format("2006-01-02")},
+		Subject:               pkix.Name{CommonName: f.subject + " " + now.UTC().Format("2006-01-02")},
 		NotBefore:             now.Add(-clockSlack),
-		NotAfter:              now.Add(authorityLife),
+		NotAfter:              now.Add(f.life),
 		IsCA:                  true,
 		BasicConstraintsValid: true,
 		MaxPathLenZero:        true,
@@ -117,19 +133,19 @@ func createAuthority(ctx context.Context, dir string, root keyWrapper, now time.
 		return nil, err
 	}
 	defer clear(pkcs8)
-	wrapped, err := root.Wrap(ctx, pkcs8, authorityKeyAAD)
+	wrapped, err := root.Wrap(ctx, pkcs8, f.aad())
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(f.dir, 0o700); err != nil {
 		return nil, err
 	}
 	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	// The key first: a certificate without its key would stop the next start.
-	if err := writeFile(filepath.Join(dir, "ca.key"), wrapped, 0o600); err != nil {
+	if err := writeFile(f.keyPath(), wrapped, 0o600); err != nil {
 		return nil, err
 	}
-	if err := writeFile(filepath.Join(dir, "ca.pem"), certPEM, 0o644); err != nil {
+	if err := writeFile(f.certPath(), certPEM, 0o644); err != nil {
 		return nil, err
 	}
 	return &authority{cert: cert, key: key, pem: certPEM}, nil

@@ -26,11 +26,11 @@ func testRoot(t *testing.T) *rootkey.File {
 
 func TestAuthorityIsTheSameAfterARestart(t *testing.T) {
 	ctx, dir, root, now := context.Background(), t.TempDir(), testRoot(t), time.Now()
-	first, err := openAuthority(ctx, dir, root, now)
+	first, err := openAuthority(ctx, serverAuthority(dir), root, now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := openAuthority(ctx, dir, root, now)
+	second, err := openAuthority(ctx, serverAuthority(dir), root, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,14 +48,14 @@ func TestAuthorityIsTheSameAfterARestart(t *testing.T) {
 	if bytes.Contains(sealed, der[40:60]) {
 		t.Error("ca.key lies in the clear")
 	}
-	if _, err := openAuthority(ctx, dir, testRoot(t), now); !errors.Is(err, rootkey.ErrWrongKey) {
+	if _, err := openAuthority(ctx, serverAuthority(dir), testRoot(t), now); !errors.Is(err, rootkey.ErrWrongKey) {
 		t.Errorf("another root key: %v", err)
 	}
 }
 
 func TestServerCertificateVerifiesForItsNamesAndRenewsItself(t *testing.T) {
 	now := time.Now()
-	a, err := openAuthority(context.Background(), t.TempDir(), testRoot(t), now)
+	a, err := openAuthority(context.Background(), serverAuthority(t.TempDir()), testRoot(t), now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,7 +71,7 @@ func Run(t testing.TB, options ...func(*server.Config)) (_ *Server, stop func())
 	log := new(Log)
 	c := server.Config{
 		API: server.Listener{Listen: "127.0.0.1:0"}, Media: server.Listener{Listen: "127.0.0.1:0"},
-		Admin:     server.Listener{Listen: "127.0.0.1:0"},
+		Device: server.Listener{Listen: "127.0.0.1:0"}, Admin: server.Listener{Listen: "127.0.0.1:0"},
 		FreeSpace: -1,
 		Log:       slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}

@@ -4,6 +4,7 @@ package sts
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/obscura-video/obscura/internal/access"
@@ -42,6 +43,9 @@ func (s *Service) AssumeRoleForDevice(ctx context.Context, d DeviceSession) (*st
 			"aws:sourcearn": {d.RoleAliasARN}, "aws:sourceaccount": {s.account}, "sts:rolesessionname": {d.Device.CertificateID},
 		},
 	})
+	if d := (*access.Denied)(nil); err != nil && !errors.As(err, &d) {
+		return nil, err
+	}
 	if err != nil || !known {
 		return nil, s.denied(ctx, "sts:AssumeRole", d.RoleARN)
 	}
