@@ -86,12 +86,22 @@ type AckError struct{ mediaapi.Ack }
 
 func (e *AckError) Error() string { return fmt.Sprintf("ERROR %d %s", e.ErrorId, e.ErrorCode) }
 
-// Send sends a fragment and waits until it is persisted.
+// Send sends a fragment and waits until it is persisted. It reads while it writes, as a producer must: a server
+// that refuses takes no more bytes, and the refusal is lost with the connection soon after.
 func (p *Put) Send(fragment []byte) (mediaapi.Ack, error) {
-	if _, err := p.Write(fragment); err != nil {
-		return mediaapi.Ack{}, err
+	written := make(chan error, 1)
+	go func() {
+		_, err := p.Write(fragment)
+		written <- err
+	}()
+	a, err := p.Await(mediaapi.AckPersisted)
+	if err != nil {
+		_ = p.body.CloseWithError(errCut)
 	}
-	return p.Await(mediaapi.AckPersisted)
+	if failed := <-written; err == nil && failed != nil {
+		err = failed
+	}
+	return a, err
 }
 
 // End ends the body well and returns the acknowledgements that were left.
