@@ -73,8 +73,8 @@ func TestOpenFileNamesWhatIsWrong(t *testing.T) {
 	}{
 		"empty":   {"", ErrMalformed},
 		"header":  {"another key v1\nAAAA\n", ErrMalformed},
-		"short":   {fileHeader + "\nAAAA\n", ErrMalformed},
-		"garbage": {fileHeader + "\n%%%%\n", ErrMalformed},
+		"short":   {plainHeader + "\nAAAA\n", ErrMalformed},
+		"garbage": {plainHeader + "\n%%%%\n", ErrMalformed},
 	} {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte(tc.text), 0o600); err != nil {

@@ -42,16 +42,13 @@ func (s *Service) CreateKey(ctx context.Context, in *kmsapi.CreateKeyInput) (*km
 		return nil, err
 	}
 	defer clear(secret)
-	wrapped, err := s.newMaterial(ctx, r.ID, secret)
-	if err != nil {
-		return nil, err
-	}
-	r.Materials = []materialRecord{{ID: wrapped.id, Created: r.Created}}
+	fresh := newMaterial(r.ID, secret)
+	r.Materials = []materialRecord{{ID: fresh.id, Created: r.Created}}
 	err = s.mutate(ctx, func(time.Time) (edit, error) {
 		if len(s.view.keyIDs) >= maxKeys {
 			return edit{}, &kmsapi.LimitExceededException{}
 		}
-		return edit{keys: []record{r}, materials: []wrappedMaterial{wrapped}}, nil
+		return edit{keys: []record{r}, materials: []material{fresh}}, nil
 	})
 	if err != nil {
 		return nil, err

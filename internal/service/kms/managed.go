@@ -43,26 +43,23 @@ func (s *Service) unbornKey(service string) (*key, error) {
 
 // bear writes an unborn key, unless another request was faster, and returns what is there.
 func (s *Service) bear(ctx context.Context, k *key) (*key, error) {
-	material := randomSecret(symmetricBytes)
-	defer clear(material)
-	wrapped, err := s.newMaterial(ctx, k.ID, material)
-	if err != nil {
-		return nil, err
-	}
+	secret := randomSecret(symmetricBytes)
+	defer clear(secret)
+	fresh := newMaterial(k.ID, secret)
 	id, alias := k.ID, k.aliases[0]
-	err = s.mutate(ctx, func(time.Time) (edit, error) {
+	err := s.mutate(ctx, func(time.Time) (edit, error) {
 		if other, ok := s.view.aliasTarget(alias); ok {
 			id = other
 			return edit{}, nil
 		}
 		r := k.record
-		r.Materials = []materialRecord{{ID: wrapped.id, Created: r.Created}}
+		r.Materials = []materialRecord{{ID: fresh.id, Created: r.Created}}
 		r.RotationDays = defaultRotationDays
 		r.NextRotation = r.Created.AddDate(0, 0, defaultRotationDays)
 		return edit{
 			keys:      []record{r},
 			aliases:   []aliasRecord{{Version: recordVersion, Name: alias, KeyID: r.ID, Created: r.Created, Updated: r.Created}},
-			materials: []wrappedMaterial{wrapped},
+			materials: []material{fresh},
 		}, nil
 	})
 	if err != nil {

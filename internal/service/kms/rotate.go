@@ -131,11 +131,8 @@ func (r *record) onDemandRotations() (n int) {
 func (s *Service) rotate(ctx context.Context, k *key, how string, check func(r *record, now time.Time) error) error {
 	secret := randomSecret(symmetricBytes)
 	defer clear(secret)
-	wrapped, err := s.newMaterial(ctx, k.ID, secret)
-	if err != nil {
-		return err
-	}
-	err = s.mutate(ctx, func(now time.Time) (edit, error) {
+	fresh := newMaterial(k.ID, secret)
+	err := s.mutate(ctx, func(now time.Time) (edit, error) {
 		k, err := s.again(k.ID, enabled, now)
 		if err != nil {
 			return edit{}, err
@@ -144,8 +141,8 @@ func (s *Service) rotate(ctx context.Context, k *key, how string, check func(r *
 		if err := check(&r, now); err != nil {
 			return edit{}, err
 		}
-		r.Materials = append(slices.Clone(r.Materials), materialRecord{ID: wrapped.id, Created: now, Rotation: how})
-		return edit{keys: []record{r}, materials: []wrappedMaterial{wrapped}}, nil
+		r.Materials = append(slices.Clone(r.Materials), materialRecord{ID: fresh.id, Created: now, Rotation: how})
+		return edit{keys: []record{r}, materials: []material{fresh}}, nil
 	})
 	if err == nil {
 		s.happened(ctx, "RotateKey", k)

@@ -24,17 +24,28 @@ const (
 	maxSecretBytes = 64
 )
 
-// newMaterial makes an id for secret and wraps it. The id says nothing of the
-// secret: it is a MAC under it.
-func (s *Service) newMaterial(ctx context.Context, keyID string, secret []byte) (wrappedMaterial, error) {
+// newMaterial makes an id for secret, which stays the caller's. The id says nothing of
+// the secret: it is a MAC under it.
+func newMaterial(keyID string, secret []byte) material {
+	return material{keyID: keyID, id: materialID(keyID, secret), secret: secret}
+}
+
+func materialID(keyID string, secret []byte) string {
 	mac := hmac.New(sha256.New, secret)
 	mac.Write([]byte(materialIDLabel + "\x00" + keyID))
-	id := hex.EncodeToString(mac.Sum(nil))
-	wrapped, err := s.cfg.Root.Wrap(ctx, secret, wrapContext(keyID, id))
-	if err != nil {
-		return wrappedMaterial{}, fmt.Errorf("kms: wrap material of key %s: %w", keyID, err)
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// wrapAll wraps the materials of an edit. s.writing is held, so that Rewrap misses none.
+func (s *Service) wrapAll(ctx context.Context, materials []material) error {
+	for i := range materials {
+		m := &materials[i]
+		var err error
+		if m.wrapped, err = s.cfg.Root.Wrap(ctx, m.secret, wrapContext(m.keyID, m.id)); err != nil {
+			return fmt.Errorf("kms: wrap material of key %s: %w", m.keyID, err)
+		}
 	}
-	return wrappedMaterial{keyID: keyID, id: id, wrapped: wrapped}, nil
+	return nil
 }
 
 // wrapContext binds wrapped material to its place.

@@ -66,14 +66,15 @@ type edit struct {
 	dropKeys    []string // with their material, aliases and grants
 	aliases     []aliasRecord
 	dropAliases []string
-	materials   []wrappedMaterial
+	materials   []material
 	grants      []grantRecord
 	dropGrants  []*grantRecord
 }
 
-type wrappedMaterial struct {
-	keyID, id string
-	wrapped   []byte
+// material is new key material. The maker of the edit clears its secret.
+type material struct {
+	keyID, id       string
+	secret, wrapped []byte
 }
 
 // empty reports whether e changes nothing.
@@ -136,6 +137,9 @@ func (s *Service) alter(ctx context.Context, k *key, n need, fn func(r *record, 
 func (s *Service) commit(ctx context.Context, e edit) error {
 	keys, err := s.compileEdit(e)
 	if err != nil {
+		return err
+	}
+	if err := s.wrapAll(ctx, e.materials); err != nil {
 		return err
 	}
 	err = s.cfg.DB.Update(ctx, func(tx meta.Tx) error { return s.write(tx, e) })
