@@ -29,27 +29,34 @@ const (
 	wantFiles = 4096
 )
 
-// certificates looks at the local CA. Those of the listeners are looked at with them.
+// certificates looks at the local CAs. Those of the listeners are looked at with them.
 func (e *examination) certificates(context.Context) {
-	path := filepath.Join(e.data, "tls", "ca.pem")
+	dir := filepath.Join(e.data, "tls")
+	if e.status == nil || e.status.CAFile != "" {
+		e.authority("CA", filepath.Join(dir, "ca.pem"), "clients must then trust the new one")
+	}
+	if _, err := os.Stat(filepath.Join(dir, "device-ca.pem")); err == nil {
+		e.authority("device CA", filepath.Join(dir, "device-ca.pem"), "devices must then enrol anew")
+	}
+}
+
+func (e *examination) authority(subject, path, after string) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		if e.status == nil || e.status.CAFile != "" {
-			e.add(levelWarn, "CA", "there is none yet: "+err.Error(), "")
-		}
+		e.add(levelWarn, subject, err.Error(), "the server makes one when it starts; "+after)
 		return
 	}
 	block, _ := pem.Decode(text)
 	if block == nil {
-		e.add(levelFail, "CA", path+" holds no certificate", "restore it from a backup")
+		e.add(levelFail, subject, path+" holds no certificate", "restore it from a backup")
 		return
 	}
 	ca, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
-		e.add(levelFail, "CA", path+": "+err.Error(), "restore it from a backup")
+		e.add(levelFail, subject, path+": "+err.Error(), "restore it from a backup")
 		return
 	}
-	e.expiry("CA", ca, caExpires, "move tls/ from the data directory while the server is stopped; it makes a new CA, which clients must then trust")
+	e.expiry(subject, ca, caExpires, "stop the server, move "+shellQuote(path)+" and its key away, and start it; "+after)
 }
 
 func (e *examination) expiry(subject string, c *x509.Certificate, soon time.Duration, next string) {
@@ -72,7 +79,9 @@ func (e *examination) listeners(ctx context.Context) {
 	if e.status == nil {
 		return
 	}
-	for _, l := range []struct{ name, url string }{{"api", e.status.API}, {"media", e.status.Media}} {
+	for _, l := range []struct{ name, url string }{
+		{"api", e.status.API}, {"media", e.status.Media}, {"device", e.status.Device},
+	} {
 		if l.url != "" {
 			e.reach(ctx, l.name, l.url)
 		}

@@ -34,7 +34,7 @@ func TestProgram(t *testing.T) {
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+e.Getenv("PATH"))
-			e.Setenv("ANY", "--listen-api=127.0.0.1:0 --listen-media=127.0.0.1:0 --listen-admin=127.0.0.1:0")
+			e.Setenv("ANY", "--listen-api=127.0.0.1:0 --listen-media=127.0.0.1:0 --listen-device=127.0.0.1:0 --listen-admin=127.0.0.1:0")
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -59,12 +59,17 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	cmd.Stdout, cmd.Stderr = log, log
 	ts.Check(cmd.Start())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait() // how it ended is in the log
+		_ = log.Close()
+	}()
 	ts.Defer(func() {
 		_ = cmd.Process.Signal(os.Interrupt)
-		_ = cmd.Wait()
-		_ = log.Close()
+		<-ended
 	})
-	awaitFile(ts, filepath.Join(data, "control.sock"), true)
+	awaitFile(ts, filepath.Join(data, "control.sock"), true, ended)
 	ts.Setenv("SERVER", strconv.Itoa(cmd.Process.Pid))
 }
 
@@ -73,18 +78,24 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: [!] await FILE")
 	}
-	awaitFile(ts, ts.MkAbs(args[0]), !neg)
+	awaitFile(ts, ts.MkAbs(args[0]), !neg, nil)
 }
 
-func awaitFile(ts *testscript.TestScript, file string, there bool) {
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+// awaitFile waits until a file is there, or gone, but not longer than until a process has ended.
+func awaitFile(ts *testscript.TestScript, file string, there bool, ended <-chan struct{}) {
+	late := time.After(30 * time.Second)
+	for {
 		if _, err := os.Lstat(file); (err == nil) == there {
 			return
 		}
-		if time.Now().After(deadline) {
-			log, _ := os.ReadFile(ts.MkAbs("serve.log"))
-			ts.Fatalf("%s: waited for too long\n%s", file, log)
+		select {
+		case <-time.After(10 * time.Millisecond):
+			continue
+		case <-late:
+		case <-ended:
 		}
+		log, _ := os.ReadFile(ts.MkAbs("serve.log"))
+		ts.Fatalf("waited for %s in vain\n%s", file, log)
 	}
 }
 
