@@ -81,9 +81,8 @@ func (s *statement) verify(public []byte) bool {
 
 // Flags of a header.
 const (
-	flagFirst  = 1 << 0 // first fragment of its session
-	flagSynced = 1 << 1 // the producer's clock was synchronised
-	flagKeys   = 1 << 2 // a key package is in this fragment
+	flagSynced = 1 << 0 // the producer's clock was synchronised
+	flagKeys   = 1 << 1 // a key package is in this fragment
 )
 
 // header places a fragment: signed with the fragment, and by its MAC authentic before the first frame is opened.

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2ee
+
+import (
+	"time"
+)
+
+const (
+	// MaxGrantBytes bounds a grant: some 30 years of whole days, or three weeks of single minutes.
+	MaxGrantBytes = 1 << 20
+	grantSecret   = 0 // a whole generation
+	grantEpochs   = 1 // a run of epochs
+)
+
+// Grantee is who a grant is for.
+type Grantee struct {
+	Fingerprint Fingerprint
+	Key         []byte // X-Wing public key
+}
+
+// Grantee finds a device of the roster by its fingerprint, with its verified certificate.
+//
+// Errors: ErrCertificate when there is none in force.
+func (t *Trust) Grantee(device Fingerprint, now time.Time) (Grantee, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.certs[device]
+	if c == nil || !c.validAt(now) {
+		return Grantee{}, refuse(ErrCertificate, "of %s", device.Short())
+	}
+	return Grantee{device, c.key}, nil
+}
+
+// Guest is a key that travels in a link: whoever has the link's seed can open the grant.
+func Guest(k *KEMKey) Grantee { return Grantee{k.Fingerprint(), k.Public()} }
+
+// granted is what a grant says of one generation.
+type granted struct {
+	gs     []byte
+	epochs map[uint32][]byte
+}
+
+// GrantHistory seals the secrets of all generations that the Opener has opened and that begun in [from, until): all that was
+// recorded under them, minutes before and after included. A grant needs no signature: a wrong secret fails the producer's own
+// commitment.
+//
+// Errors: ErrNoPackage when the Opener knows no such generation; ErrTooLarge.
+func (o *Opener) GrantHistory(to Grantee, from, until time.Time) ([]byte, error) {
+	var b []byte
+	for _, h := range o.order {
+		g := o.known[h]
+		if at := fromMillis(g.start); g.gs != nil && !at.Before(from) && at.Before(until) {
+			b = append(append(append(b, g.hash[:]...), grantSecret), g.gs...)
+		}
+	}
+	return o.sealGrant(to, b)
+}
+
+// GrantClip seals the epochs, usually minutes, that touch [from, until), of generations that the Opener has opened. Nothing
+// before or after can be derived from them.
+//
+// Errors: as GrantHistory.
+func (o *Opener) GrantClip(to Grantee, from, until time.Time) ([]byte, error) {
+	var b []byte
+	for _, h := range o.order {
+		g := o.known[h]
+		if g.gs == nil || !fromMillis(g.start).Before(until) || g.epochMillis == 0 {
+			continue
+		}
+		first := max(0, millis(from)-g.start) / int64(g.epochMillis)
+		last := min((millis(until)-1-g.start)/int64(g.epochMillis), maxEpochs-1)
+		if first > last {
+			continue
+		}
+		b = append(append(b, g.hash[:]...), grantEpochs)
+		b = appendU16(appendU32(b, uint32(first)), uint16(last-first+1))
+		for e := first; e <= last; e++ {
+			b = append(b, g.epochSecret(uint32(e))...)
+		}
+	}
+	return o.sealGrant(to, b)
+}
+
+func (o *Opener) sealGrant(to Grantee, items []byte) ([]byte, error) {
+	if len(items) == 0 {
+		return nil, o.locate(nil, refuse(ErrNoPackage, "grant: no generation of that time was opened"))
+	}
+	plain := append([]byte{formatVersion}, items...)
+	if len(plain) > MaxGrantBytes-encBytes-tagBytes {
+		return nil, o.locate(nil, refuse(ErrTooLarge, "grant"))
+	}
+	return wrap(to.Key, to.Fingerprint, "grant", o.stream[:], plain)
+}
+
+// AddGrant takes a grant for this device. What it holds is used when a fragment of its generations comes.
+//
+// Errors: ErrNoWrap when it is for somebody else or another stream; ErrFormat; ErrTooLarge.
+func (o *Opener) AddGrant(b []byte) error {
+	if len(b) > MaxGrantBytes {
+		return o.locate(nil, refuse(ErrTooLarge, "grant of %d bytes", len(b)))
+	}
+	for _, k := range o.cfg.Keys {
+		if plain, ok := k.unwrap(o.cfg.Self, "grant", o.stream[:], b); ok {
+			items, err := parseGrant(plain)
+			if err != nil {
+				return o.locate(nil, err)
+			}
+			for h, g := range items {
+				o.granted[h] = g
+			}
+			return nil
+		}
+	}
+	return o.locate(nil, refuse(ErrNoWrap, "grant"))
+}
+
+func parseGrant(b []byte) (map[[32]byte]*granted, error) {
+	r, items := reader{b: b}, map[[32]byte]*granted{}
+	if v := r.u8(); v != formatVersion {
+		return nil, refuse(ErrVersion, "grant version %d", v)
+	}
+	for len(r.b) > 0 && !r.bad {
+		var h [32]byte
+		r.fill(h[:])
+		g := &granted{}
+		switch r.u8() {
+		case grantSecret:
+			g.gs = r.take(secretBytes)
+		case grantEpochs:
+			g.epochs = map[uint32][]byte{}
+			first, n := r.u32(), uint32(r.u16())
+			for e := first; e-first < n && !r.bad; e++ {
+				g.epochs[e] = r.take(secretBytes)
+			}
+		default:
+			r.bad = true
+		}
+		items[h] = g
+	}
+	if !r.done() {
+		return nil, refuse(ErrFormat, "grant")
+	}
+	return items, nil
+}
+
+// useGrant gives a verified generation what was granted for it. A secret that the producer did not commit to is thrown away.
+func (o *Opener) useGrant(g *secretOf) {
+	x := o.granted[g.hash]
+	if x == nil || g.gs != nil {
+		return
+	}
+	if x.gs != nil && g.adopt(append([]byte(nil), x.gs...)) {
+		o.remember(g)
+	}
+	g.epochs = x.epochs
+}
+
+// blame turns a refusal caused by a granted epoch's secret into one that does not accuse the server.
+func (g *secretOf) blame(err error) error {
+	if g.gs == nil && g.epochs != nil {
+		return refuse(ErrNoWrap, "the granted key is wrong")
+	}
+	return err
+}
