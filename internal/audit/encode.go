@@ -33,6 +33,9 @@ func (c *encoder) encode(e *Event) []byte {
 		e.TLSDetails.ClientProvidedHostHeader = cut(e.TLSDetails.ClientProvidedHostHeader)
 	}
 	e.Resources = e.Resources[:min(len(e.Resources), maxResources)]
+	if b := c.small(e); b != nil {
+		return b
+	}
 	e.RequestParameters = c.document(e.RequestParameters, maxParameters)
 	e.ResponseElements = c.document(e.ResponseElements, maxParameters)
 	if c.document(e.AdditionalEventData, maxAdditionalData) == nil {
@@ -47,6 +50,20 @@ func (c *encoder) encode(e *Event) []byte {
 	e.RequestParameters, e.ResponseElements, e.AdditionalEventData, e.ServiceEventDetails = nil, nil, nil, nil
 	e.Resources = e.Resources[:min(len(e.Resources), 100)]
 	return bytes.Clone(c.json(e))
+}
+
+// small encodes an event of which no document can be too long, since the whole is not: nearly every one, so that
+// its documents need not be encoded by themselves. It returns nil for any other.
+func (c *encoder) small(e *Event) []byte {
+	for _, d := range []any{e.RequestParameters, e.ResponseElements} {
+		if m, ok := d.(map[string]any); ok && len(m) == 0 {
+			return nil
+		}
+	}
+	if b := c.json(e); b != nil && len(b) <= maxAdditionalData {
+		return bytes.Clone(b)
+	}
+	return nil
 }
 
 // document encodes v alone; nil when it is empty, too long or no JSON.
