@@ -26,6 +26,7 @@ type Journal struct {
 	mu      sync.Mutex // guards the fields below
 	row     sessionRow // as it was last seen: the fence
 	writers map[*Writer]struct{}
+	owned   map[string]int // writers by stream
 	hubs    map[string]*hub
 	epochs  map[string]uint32 // the last that this session was given, also of dropped streams
 	queue   []*entry          // to be committed, in order
@@ -41,7 +42,7 @@ func Open(ctx context.Context, db meta.DB, bs blob.Store, o Options) (*Journal, 
 	j := &Journal{
 		db: db, bs: bs, o: o, session: bs.Session(),
 		stopped: make(chan struct{}), wake: make(chan struct{}, 1),
-		writers: make(map[*Writer]struct{}), hubs: make(map[string]*hub), epochs: make(map[string]uint32),
+		writers: make(map[*Writer]struct{}), owned: make(map[string]int), hubs: make(map[string]*hub), epochs: make(map[string]uint32),
 		row: sessionRow{generation: 1, opened: o.Now().UnixMilli()},
 	}
 	if _, ok := blob.SessionOf(blob.Prefix(j.session) + "1"); !ok || len(j.session) != 32 {
@@ -175,6 +176,7 @@ func (j *Journal) Own(ctx context.Context, stream string) (*Writer, error) {
 	j.supersede(stream, me.Epoch)
 	j.mu.Lock()
 	j.writers[w] = struct{}{}
+	j.owned[stream]++
 	w.hub = j.hubLocked(stream)
 	closing := j.closing
 	j.mu.Unlock()
@@ -288,17 +290,18 @@ func (j *Journal) writersLocked() []*Writer {
 func (j *Journal) forget(w *Writer) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if _, ok := j.writers[w]; !ok {
+		return
+	}
 	delete(j.writers, w)
+	if j.owned[w.stream]--; j.owned[w.stream] == 0 {
+		delete(j.owned, w.stream)
+	}
 }
 
 // owns reports whether this process writes the stream.
 func (j *Journal) owns(stream string) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for w := range j.writers {
-		if w.stream == stream {
-			return true
-		}
-	}
-	return false
+	return j.owned[stream] > 0
 }
