@@ -33,6 +33,7 @@ type cameraOptions struct {
 	bufferKey     string
 	bufferBytes   int64
 	stopWait      time.Duration
+	device        string
 }
 
 func newCamera(t *terminal) *cobra.Command {
@@ -65,6 +66,7 @@ the last fragment is durable. Ctrl-C stops after the current fragment; twice sto
 	f.StringVar(&o.bufferKey, "buffer-key", "", "file of the key that seals the buffer, made when missing (default: in the user's configuration)")
 	f.Int64Var(&o.bufferBytes, "buffer-bytes", producer.DefaultBufferBytes, "bound on the buffer; live input gives up the oldest when it is full")
 	f.DurationVar(&o.stopWait, "stop-wait", 30*time.Second, "how long to wait for acknowledgements after Ctrl-C")
+	f.StringVar(&o.device, "device", "", "folder of an enrolled device: its certificate takes the place of an access key, its name that of --stream")
 	o.target.addFlags(f)
 	return cmd
 }
@@ -77,14 +79,27 @@ func (o *cameraOptions) check() error {
 }
 
 func camera(ctx context.Context, t *terminal, o *cameraOptions) error {
-	if err := o.check(); err != nil {
-		return err
-	}
-	conn, err := o.target.find()
+	conn, err := o.connect()
 	if err != nil {
 		return err
 	}
 	return runCamera(ctx, t, o, conn, t.log())
+}
+
+// connect settles who sends, and where: a device by its certificate, or whoever has an access key.
+func (o *cameraOptions) connect() (*connection, error) {
+	if o.device == "" {
+		if err := o.check(); err != nil {
+			return nil, err
+		}
+		return o.target.find()
+	}
+	d, err := deviceConnection(o.device)
+	if err != nil {
+		return nil, err
+	}
+	o.stream = cmp.Or(o.stream, d.device)
+	return d.conn, o.check()
 }
 
 // log is where warnings of the SDK go.
@@ -137,9 +152,9 @@ func (o *cameraOptions) outcome(conn *connection, sent, closed error, interrupte
 	what := fmt.Sprintf("cannot stream into %q", o.stream)
 	var unsent *producer.UnsentError
 	if errors.As(closed, &unsent) {
-		err := unsent.Err
-		if err == nil || interrupted {
-			err = errors.New(unsent.Error()[len("producer: "):])
+		var err error = unsent
+		if unsent.Err != nil && !interrupted {
+			err = unsent.Err
 		}
 		p := conn.explain(what, o.stream, err)
 		if pr, ok := p.(*problem); ok && unsent.Fragments > 0 && pr.Next == "" {

@@ -104,7 +104,7 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 
 // subcommands are all of the program's, in the order of its help.
 var subcommands = []func(*terminal) *cobra.Command{
-	newServe, newDemo, newCamera, newView, newEnv,
-	newBackup, newFsck, newDoctor,
+	newServe, newDemo, newCamera, newView, newDevice, newEnv,
+	newBackup, newFsck, newDoctor, newRootKey,
 	newVersion,
 }

@@ -196,6 +196,10 @@ func readCredentials(path, profile string) (sigv4.Credentials, error) {
 
 // explain turns an error of a service into what a person can do about it. what is like `cannot view "front-door"`.
 func (c *connection) explain(what, stream string, err error) error {
+	var told *problem
+	if errors.As(err, &told) {
+		return told // by who knows better, such as a device that obtains credentials
+	}
 	p := &problem{What: what, Why: err.Error(), Exit: exitFailed, Err: err}
 	var r *producer.ResponseError
 	var cert *tls.CertificateVerificationError

@@ -173,4 +173,3 @@ func (s *Service) Renew(ctx context.Context, h Holder, csrPEM string) (*Enrolmen
 	s.note(ctx, "cert", out.CertificateID)
 	return out, nil
 }
-

@@ -123,7 +123,7 @@ func (s *Service) AttachPolicy(ctx context.Context, in *api.AttachPolicyInput) (
 
 func (s *Service) attach(tx *change, id, policyName string) error {
 	if err := present(tx, notFound("Policy", policyName), rowPolicy, policyName); err != nil {
-			return err
+		return err
 	}
 	attached, err := names(tx, rowCertPolicy, id)
 	if err != nil {

@@ -24,7 +24,7 @@ type thing struct {
 }
 
 const (
-	maxAttributes      = 50
+	maxAttributes        = 50
 	maxAttributesUntyped = 3 // of a thing without a type
 )
 
