@@ -28,7 +28,7 @@ type piece struct {
 }
 
 // bodyBytes is the size of each of the two buffers.
-const bodyBytes = 64 << 10
+const bodyBytes = 32 << 10
 
 // newBody starts to read src. done is called when the reading has ended.
 func newBody(ctx context.Context, src io.Reader, idle func() error, done func()) *body {
