@@ -353,6 +353,8 @@ func (s *session) receive(req *http.Request) {
 			err = s.handle(&ack)
 		} else if err == io.EOF {
 			err = errEnded
+		} else {
+			err = fmt.Errorf("producer: acknowledgements: %w", err)
 		}
 		if err != nil {
 			s.cancel(err)

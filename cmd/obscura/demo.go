@@ -80,9 +80,9 @@ func demo(ctx context.Context, t *terminal, o *demoOptions) (err error) {
 
 // demoServer runs a server until stop is called, which waits for it.
 func demoServer(ctx context.Context, data string) (stop func() error, err error) {
-	free := server.Listener{Listen: "127.0.0.1:0"}
+	free, off := server.Listener{Listen: "127.0.0.1:0"}, server.Listener{Listen: server.Off}
 	s, err := server.Open(ctx, server.Config{
-		Data: data, API: free, Media: free, Admin: server.Listener{Listen: server.Off}, Log: slog.New(slog.DiscardHandler),
+		Data: data, API: free, Media: free, Device: off, Admin: off, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return nil, explainStart(&serveOptions{}, err)
