@@ -92,6 +92,7 @@ func rootKeyAdvice(t *terminal, m *server.Manifest) {
 
 func newBackupCheck(t *terminal) *cobra.Command {
 	var c server.CheckConfig
+	rootKey := rootFlags{options: &c.Root}
 	cmd := &cobra.Command{
 		Use:   "check FOLDER",
 		Short: "Prove that a backup can be restored: compare every file, open every fragment",
@@ -104,6 +105,7 @@ fragment of each stream is decrypted and authenticated. The backup is not change
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c.Dir = args[0]
+			rootKey.use(t)
 			progress := newBulk(t, "check")
 			c.Progress = progress.show
 			r, err := server.CheckBackup(cmd.Context(), c)
@@ -115,6 +117,7 @@ fragment of each stream is decrypted and authenticated. The backup is not change
 		},
 	}
 	cmd.Flags().StringVar(&c.RootFile, "root-file", "", "root key's file (default: the one in the backup, or where it lay)")
+	rootKey.add(cmd.Flags(), "")
 	return cmd
 }
 

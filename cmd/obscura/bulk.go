@@ -103,6 +103,8 @@ func explainData(ctx context.Context, what string, err error) error {
 		p.Next = "use the Obscura that wrote it, or a later one"
 	case errors.Is(err, server.ErrConfig):
 		p.Exit = exitUsage
+	case errors.Is(err, rootkey.ErrLocked):
+		p.Exit, p.Next = exitNoKey, "give the right passphrase or PIN, or make its token or service reachable"
 	case errors.Is(err, rootkey.ErrMissing), errors.Is(err, rootkey.ErrWrongKey), errors.Is(err, rootkey.ErrMalformed):
 		p.Exit, p.Next = exitNoKey, "name the root key that the data was made with: --root-file FILE"
 	case errors.Is(err, server.ErrIncomplete), errors.Is(err, server.ErrDamaged):

@@ -124,12 +124,14 @@ func (e *examination) seal(ctx context.Context) {
 		e.add(levelFail, "root key", fmt.Sprintf("%s can be read by others (mode %04o)", file, info.Mode().Perm()), "chmod 0600 "+shellQuote(file))
 	}
 	data, err := filepath.Abs(e.data)
-	if rel, relErr := filepath.Rel(data, file); err == nil && relErr == nil && filepath.IsLocal(rel) {
+	d, describeErr := rootkey.Describe(file)
+	bare := describeErr == nil && d.Provider == rootkey.ProviderFile
+	if rel, relErr := filepath.Rel(data, file); bare && err == nil && relErr == nil && filepath.IsLocal(rel) {
 		e.add(levelWarn, "root key", "lies beside the data: whoever takes the disk can read everything",
 			"stop the server, move "+shellQuote(file)+" to another disk, and start with --root-file")
 		return
 	}
-	e.add(levelOK, "root key", "key "+id+" at "+file+" opens the data, and lies elsewhere", "")
+	e.add(levelOK, "root key", "key "+id+" at "+file+" opens the data, and is protected or lies elsewhere", "")
 }
 
 // rootKey finds the root key and makes sure that it is the right one.
@@ -144,12 +146,9 @@ func (e *examination) rootKey(ctx context.Context) (file, id string, ok bool) {
 	var err error
 	if e.status != nil {
 		file, id = e.status.RootFile, e.status.RootKeyID
-		var root *rootkey.File
-		if root, err = rootkey.OpenFile(file); err == nil {
-			if root.ID() != id {
-				err = rootkey.ErrWrongKey
-			}
-			root.Destroy()
+		var d rootkey.Description
+		if d, err = rootkey.Describe(file); err == nil && d.ID != id {
+			err = rootkey.ErrWrongKey
 		}
 	} else {
 		id, err = server.CheckRootKey(ctx, e.data, file)
@@ -157,6 +156,8 @@ func (e *examination) rootKey(ctx context.Context) (file, id string, ok bool) {
 	switch {
 	case err == nil:
 		return file, id, true
+	case errors.Is(err, rootkey.ErrLocked):
+		e.add(levelOK, "root key", "at "+file+" is protected; only a start can tell that it opens the data", "")
 	case errors.Is(err, rootkey.ErrMissing):
 		e.add(levelFail, "root key", "is not at "+file+": the server cannot be started again", "put it back from your copy, or name it with --root-file")
 	case errors.Is(err, rootkey.ErrWrongKey), errors.Is(err, rootkey.ErrMalformed):

@@ -14,6 +14,7 @@ import (
 
 func newFsck(t *terminal) *cobra.Command {
 	var c server.FsckConfig
+	root := rootFlags{options: &c.Root}
 	cmd := &cobra.Command{
 		Use:   "fsck",
 		Short: "Judge a data directory by its bytes: is everything there, whole and authentic?",
@@ -28,6 +29,7 @@ Exit status 0 means that all is well, 7 that something is damaged.`,
   obscura fsck --json | jq -r '.damage[] | [.stream, .fragment, .what] | @tsv'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			root.use(t)
 			progress := newBulk(t, "fsck")
 			c.Progress = progress.show
 			r, err := server.Fsck(cmd.Context(), c)
@@ -40,6 +42,7 @@ Exit status 0 means that all is well, 7 that something is damaged.`,
 	}
 	cmd.Flags().StringVar(&c.Data, "data", server.DefaultData, "data directory")
 	cmd.Flags().StringVar(&c.RootFile, "root-file", "", "root key's file (default: the running server's, or <data>/root.key)")
+	root.add(cmd.Flags(), "")
 	return cmd
 }
 

@@ -19,6 +19,8 @@ import (
 
 type serveOptions struct {
 	server.Config
+	root                rootFlags
+	coreDumps           bool
 	logLevel, logFormat string
 }
 
@@ -45,6 +47,9 @@ The first start makes the data directory, a root key, a local CA and root creden
 func (o *serveOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.Data, "data", server.DefaultData, "data directory, made when it does not exist")
 	f.StringVar(&o.RootFile, "root-file", "", "root key's file; keep it off the data's disk (default <data>/root.key)")
+	o.root.options = &o.Root
+	o.root.add(f, "")
+	f.BoolVar(&o.coreDumps, "allow-core-dumps", false, "let crashes leave a core dump, which holds keys in clear")
 	f.StringVar(&o.Region, "region", server.DefaultRegion, "region in every ARN")
 	f.StringVar(&o.Account, "account", server.DefaultAccount, "account in every ARN, 12 digits")
 	f.StringVar(&o.API.Listen, "listen-api", server.DefaultAPI, "address of the API, or off")
@@ -88,6 +93,12 @@ func serve(ctx context.Context, t *terminal, o *serveOptions) error {
 		return err
 	}
 	o.Log = log
+	o.root.use(t)
+	if !o.coreDumps {
+		if err := forbidCoreDumps(); err != nil {
+			log.Warn("keys could end up in a core dump", "error", err)
+		}
+	}
 	s, err := server.Open(ctx, o.Config)
 	if err != nil {
 		return explainStart(o, err)
@@ -130,6 +141,12 @@ func explainStart(o *serveOptions, err error) error {
 	case errors.Is(err, rootkey.ErrWrongKey):
 		p.Next = "name the root key that this data directory was made with (--root-file); nothing was changed"
 		p.Exit = exitNoKey
+	case errors.Is(err, rootkey.ErrLocked):
+		p.Next = "give the right passphrase or PIN, or make its token or service reachable; nothing was changed"
+		p.Exit = exitNoKey
+	case errors.Is(err, rootkey.ErrProvider):
+		p.Next = "see docs/formats/root-key.md for the providers and their options; nothing was changed"
+		p.Exit = exitUsage
 	case errors.Is(err, rootkey.ErrMalformed):
 		p.Next = "restore the root key's file from your copy; nothing was changed"
 		p.Exit = exitNoKey

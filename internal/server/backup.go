@@ -159,11 +159,10 @@ func (c *BackupConfig) manifest(s *snapshot) (*Manifest, error) {
 	if m.Source, err = filepath.Abs(c.Data); err != nil {
 		return nil, err
 	}
-	root, err := rootkey.OpenFile(m.RootFile)
+	d, err := rootkey.Describe(m.RootFile)
 	switch {
 	case err == nil:
-		m.RootKeyID = root.ID()
-		root.Destroy()
+		m.RootKeyID = d.ID
 	case c.WithRootKey:
 		return nil, err
 	case !s.running && errors.Is(err, rootkey.ErrMissing):

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/obscura-video/obscura/internal/rootkey"
 )
 
 // Off switches a listener off.
@@ -42,6 +44,9 @@ type Config struct {
 	// RootFile is the root key's file. Default: root.key in Data, which protects nothing from whoever takes
 	// the disk.
 	RootFile string
+	// Root says how the root key is protected, and opens it. Default: the provider that the file names, and
+	// rootkey.ProviderFile for a new one.
+	Root rootkey.Options
 	// Region and Account appear in every ARN. Account has 12 digits. They belong to the data directory: a
 	// change makes stored ARNs unreachable, so the server refuses it.
 	Region, Account string

@@ -88,7 +88,7 @@ func TestRootKeyIsNotMadeWhereDataExists(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(c.Data, "meta"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openRoot(c); !errors.Is(err, rootkey.ErrMissing) {
+	if _, err := openRoot(t.Context(), c); !errors.Is(err, rootkey.ErrMissing) {
 		t.Fatalf("got %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(c.Data, "root.key")); err == nil {

@@ -21,7 +21,7 @@ import (
 
 // The control socket is how the tools beside a running server ask it: GET /status, and POST /checkpoint, which
 // lasts for as long as its connection. Who may open it is who may read the data directory: it has mode 0600, in a
-// directory of mode 0700. It changes no data and shows no secret.
+// directory of mode 0700. It shows no secret, and changes nothing but, by POST /root/rotate, the root key.
 
 const (
 	controlSocket = "control.sock"
@@ -55,6 +55,7 @@ func (s *Server) serveControl(ctx context.Context) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(s.status(started)) })
 	mux.HandleFunc("POST /checkpoint", s.handleCheckpoint)
+	mux.HandleFunc("POST /root/rotate", s.handleRotate)
 	server := s.newHTTPServer(mux)
 	server.BaseContext = func(net.Listener) context.Context { return ctx }
 	s.work.Go(func() { _ = server.Serve(l) }) // ends by Shutdown
@@ -158,7 +159,7 @@ func makeCheckpoint(ctx context.Context, db *pebble.DB, data string) (dir string
 
 // controlCall asks the running server of a data directory. The caller closes the body.
 // Errors: ErrNotRunning; the context's; what the server says.
-func controlCall(ctx context.Context, data, method, path string) (io.ReadCloser, error) {
+func controlCall(ctx context.Context, data, method, path string, request io.Reader) (io.ReadCloser, error) {
 	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		socket, release, err := socketPath(data)
 		if err != nil {
@@ -168,7 +169,7 @@ func controlCall(ctx context.Context, data, method, path string) (io.ReadCloser,
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", socket)
 	}, DisableKeepAlives: true}}
-	req, err := http.NewRequestWithContext(ctx, method, "http://control"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://control"+path, request)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +191,7 @@ func controlCall(ctx context.Context, data, method, path string) (io.ReadCloser,
 // ReadStatus asks the running server of a data directory. Errors: ErrNotRunning.
 func ReadStatus(ctx context.Context, data string) (Status, error) {
 	var st Status
-	body, err := controlCall(ctx, data, http.MethodGet, "/status")
+	body, err := controlCall(ctx, data, http.MethodGet, "/status", nil)
 	if err != nil {
 		return st, err
 	}
@@ -210,7 +211,7 @@ type snapshot struct {
 
 // askSnapshot gets a snapshot from the running server. Errors: ErrNotRunning.
 func askSnapshot(ctx context.Context, data string) (*snapshot, error) {
-	body, err := controlCall(ctx, data, http.MethodPost, "/checkpoint")
+	body, err := controlCall(ctx, data, http.MethodPost, "/checkpoint", nil)
 	if err != nil {
 		return nil, err
 	}

@@ -9,8 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-
-	"github.com/obscura-video/obscura/internal/rootkey"
 )
 
 // Errors about the data directory that the CLI explains.
@@ -82,25 +80,6 @@ func checkFormat(dir, text string) error {
 		return fmt.Errorf("%s: %w (%s)", dir, ErrNewerFormat, text)
 	}
 	return fmt.Errorf("%s: %w", dir, ErrForeign)
-}
-
-// openRoot opens the root key; it makes one only where there is nothing yet that it could have to open.
-func openRoot(c Config) (*rootkey.File, error) {
-	path := c.RootFile
-	if path == "" {
-		path = filepath.Join(c.Data, "root.key")
-	}
-	root, err := rootkey.OpenFile(path)
-	if !errors.Is(err, rootkey.ErrMissing) {
-		return root, err
-	}
-	if _, statErr := os.Stat(filepath.Join(c.Data, "meta")); !errors.Is(statErr, fs.ErrNotExist) {
-		return nil, err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
-	}
-	return rootkey.CreateFile(path)
 }
 
 // writeFile replaces path with data, durable on return: written beside, synced, renamed, the folder synced.

@@ -31,6 +31,8 @@ type FsckConfig struct {
 	Data string
 	// RootFile is the root key's file; default that of the running server, or root.key in Data.
 	RootFile string
+	// Root opens the root key.
+	Root rootkey.Options
 	// Progress is called often, by one goroutine: what is being checked, and how much of it. Total is 0 when it is
 	// not known. It may be nil.
 	Progress func(what string, done, total int64)
@@ -152,7 +154,7 @@ func (f *fsck) progress(what string, done, total int64) {
 
 func (f *fsck) run(ctx context.Context) (err error) {
 	f.progress("metadata", 0, 0)
-	if f.root, err = rootkey.OpenFile(rootFile(f.Data, f.RootFile)); err != nil {
+	if f.root, err = rootkey.Open(ctx, rootFile(f.Data, f.RootFile), f.Root); err != nil {
 		return err
 	}
 	defer f.root.Destroy()

@@ -21,6 +21,8 @@ type CheckConfig struct {
 	// RootFile is the root key's file; default the one in the backup, or the one the manifest names if it is still
 	// there.
 	RootFile string
+	// Root opens the root key.
+	Root     rootkey.Options
 	Progress func(what string, done, total int64)
 }
 
@@ -51,7 +53,7 @@ func CheckBackup(ctx context.Context, c CheckConfig) (*FsckReport, error) {
 		return r, err
 	}
 	f := fsck{
-		FsckConfig: FsckConfig{Data: filepath.Join(c.Dir, backupData), RootFile: root, Progress: c.Progress},
+		FsckConfig: FsckConfig{Data: filepath.Join(c.Dir, backupData), RootFile: root, Root: c.Root, Progress: c.Progress},
 		meta:       filepath.Join(tmp, "meta"), report: r,
 	}
 	return r, f.run(ctx)
@@ -68,14 +70,12 @@ func (c *CheckConfig) rootFile(m *Manifest) (string, error) {
 		if file == "" {
 			continue
 		}
-		root, err := rootkey.OpenFile(file)
+		d, err := rootkey.Describe(file)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		id := root.ID()
-		root.Destroy()
-		if m.RootKeyID == "" || id == m.RootKeyID {
+		if m.RootKeyID == "" || d.ID == m.RootKeyID {
 			return file, nil
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", file, rootkey.ErrWrongKey))

@@ -79,6 +79,7 @@ func Open(ctx context.Context, c Config) (_ *Server, err error) {
 	if s.services, err = openServices(ctx, c, s.stores, s.endpoints, s.metrics, devices); err != nil {
 		return nil, err
 	}
+	s.finishRotation(ctx)
 	if err = s.writeCredentials(ctx); err != nil {
 		return nil, err
 	}

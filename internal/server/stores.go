@@ -54,7 +54,7 @@ func openStores(ctx context.Context, c Config, fatal func(error)) (_ *stores, er
 	if err := prepareData(c.Data); err != nil {
 		return nil, err
 	}
-	if s.root, err = openRoot(c); err != nil {
+	if s.root, err = openRoot(ctx, c); err != nil {
 		return nil, err
 	}
 	if err := s.openMeta(ctx, c, fatal); err != nil {
