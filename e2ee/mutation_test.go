@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2ee
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var runMutations = flag.Bool("mutate", false, "remove every check in turn and expect its test to fail (minutes)")
+
+// mutations remove one check each, and name the test that must then fail. A check whose removal no test notices is either not
+// tested or not needed.
+var mutations = []struct{ file, check, without, test string }{
+	// header and statement
+	{"opener.go", `b.Payload[0] != recHDR`, `false`, "TestAttack/readable_fragment"},
+	{"opener.go", `st.stream != o.stream`, `false`, "TestAttack/fragment_of_another_stream"},
+	{"opener.go", `if !st.verify(public) {`, `if false {`, "TestAttack/server_signs"},
+	{"opener.go", `o.cfg.Trust.contradicts(st.rosterVersion, st.rosterHash)`, `false`, "TestAttack/camera_was_shown"},
+	{"opener.go", `if !hmac.Equal(commit, g.commit[:]) {`, `if false {`, "TestAttack/server_wraps"},
+	{"opener.go", `if !hmac.Equal(headerMAC(f.epochKey, g.hash[:], h.body()), h.mac[:]) {`, `if false {`, "TestAttack/capture_time"},
+	{"trust.go", `m.Role != RoleProducer || !m.admits(stream, at)`, `m.Role != RoleProducer`, "TestAttack/camera_beyond|TestAttack/removed_camera_goes"},
+	{"trust.go", `[8]byte(fp[:8]) == prefix`, `true`, "TestAttack/server_makes"},
+	{"statement.go", `version != formatVersion || suite != suiteXWing`, `false`, "TestOtherVersionsAreRefused"},
+	{"statement.go", `h.epoch >= maxEpochs`, `false`, "TestHugeEpochIsRefused"},
+	// frames
+	{"opener.go", `bind(f.hdr, rec.kind, flags, track))`, `bind(f.hdr, rec.kind, blockFlags(true), track))`, "TestWhatIsSealedOpens"},
+	{"record.go", `hdr[:]...), kind, flags, track)`, `hdr[:]...), kind, 0, track)`, "TestAttack/key-frame_flag"},
+	{"record.go", `append(append([]byte("E2"), hdr[:]...), kind`, `append(append([]byte("E2"), make([]byte, 32)...), kind`, "TestAttack/frame_moved_to_another_fragment"},
+	{"opener.go", `seen && ctr != next`, `false`, "TestAttack/frames_swapped|TestAttack/frame_left_out"},
+	{"opener.go", `if f.sig != nil {
+		return Opened{}, refuse(ErrOrder`, `if false {
+		return Opened{}, refuse(ErrOrder`, "TestAttack/block_appended"},
+	{"opener.go", `f.bytes > o.cfg.MaxFragmentBytes`, `false`, "TestMemoryIsBounded"},
+	// order
+	{"verify.go", `h.sequence <= last.Sequence`, `false`, "TestAttack/replayed_fragment"},
+	{"verify.go", `h.sequence == last.Sequence+1 && h.previous != last.Digest`, `false`, "TestAttack/viewer_rewrites"},
+	{"verify.go", `f.generation < last.Generation`, `false`, "TestAttack/older_generation"},
+	{"verify.go", `f.rosterVersion < last.RosterVersion`, `false`, "TestAttack/older_roster"},
+	{"verify.go", `ok && d != h.previous`, `false && ok && d != h.previous`, "TestAttack/history_rewritten"},
+	{"verify.go", `ok && known != d`, `false && ok && known != d`, "TestAttack/kept_fragment"},
+	{"verify.go", `p.Sequence == last.Sequence && p.Digest != last.Digest`, `false`, "TestAttack/session_before"},
+	{"verify.go", `f.header.capture <= millis(last.Capture)`, `false`, "TestAttack/old_session"},
+	{"verify.go", `age.Abs() > o.cfg.LiveWindow`, `false`, "TestAttack/recording_served"},
+	// signature
+	{"verify.go", `!verify(f.public, "signature", f.sig, d[:])`, `false`, "TestAttack/viewer_forges|TestAttack/last_block|TestAttack/end_of_session"},
+	{"opener.go", `f.digest.add(b.Track, blockFlags(b.Key), b.Payload[:sigAt])`, ``, "TestWhatIsSealedOpens"},
+	{"opener.go", `hold: o.cfg.Strict || o.holdBack`, `hold: o.cfg.Strict`, "TestUnconfirmedFragments"},
+	{"opener.go", `		o.halted = f.err`, ``, "TestTamperingHalts"},
+	// recipients
+	{"trust.go", `c != nil && !expired && m.admits(stream, now) && c.validAt(now)`, `c != nil && m.admits(stream, now) && c.validAt(now)`, "TestWhoIsARecipient"},
+	{"trust.go", `c != nil && !expired && m.admits(stream, now) && c.validAt(now)`, `c != nil && !expired && c.validAt(now)`, "TestWhoIsARecipient"},
+	{"trust.go", `c != nil && !expired && m.admits(stream, now) && c.validAt(now)`, `c != nil && !expired && m.admits(stream, now)`, "TestWhoIsARecipient"},
+	{"trust.go", `|| !c.verify(m.Key)`, ``, "TestCertificatesOfOthers"},
+	{"trust.go", `old.number >= c.number`, `false`, "TestCertificatesOfOthers"},
+	{"certificate.go", `life > 0 && life <= CertificateLife &&`, ``, "TestCertificatesOfOthers"},
+	{"sealer.go", `g.basis == basis`, `true`, "TestAddingAndRemoving"},
+	{"sealer.go", `if len(to) == 0 {`, `if false {`, "TestNobodyToSealFor"},
+	{"sealer.go", `m == nil || m.Role != RoleProducer || !m.admits(s.stream, now)`, `m == nil`, "TestAddingAndRemoving"},
+	{"schedule.go", `		clear(r.chain)`, ``, "TestPastEpochsAreGone"},
+	{"sealer.go", `	clear(g.secret)
+	g.secret = g`, `	g.secret = g`, "TestPastEpochsAreGone"},
+	// roster
+	{"trust.go", `sr.Previous != now.hash`, `false`, "TestTrustRefusesForged"},
+	{"trust.go", `case !sr.signedBy(now.Roster):`, `case false:`, "TestTrustRefusesForged|TestOwnersRotate"},
+	{"trust.go", `case !sr.signedBy(sr.Roster):`, `case false:`, "TestTrustRefusesForged"},
+	{"trust.go", `sr.Version > now.Version+1`, `false`, "TestTrustOnlyGoesForward"},
+	{"trust.go", `ok && h != sr.hash`, `false && ok && h != sr.hash`, "TestTrustRefusesForged"},
+	{"trust.go", `sr.Version != pin.Version || sr.hash != pin.Hash`, `false`, "TestPinIsChecked"},
+	{"roster.go", `m != nil && m.Role == RoleOwner && verify`, `m != nil && verify`, "TestOnlyOwnersSign"},
+	{"roster.go", `len(good) >= int(by.Threshold)`, `len(sr.sigs) >= int(by.Threshold)`, "TestTrustRefusesForged"},
+	{"roster.go", `count[RoleRecovery] == 0 && !r.NoRecovery`, `false`, "TestRosterKeepsItsOwnRules"},
+	// pairing
+	{"joiner.go", `j.code != nil && !hmac.Equal(o.mac, pairMAC(*j.code, "offer", t1))`, `false`, "TestServerBetweenByCode"},
+	{"joiner.go", `if j.offer != nil {`, `if false {`, "TestCodeIsGoodOnce"},
+	{"joiner.go", `j.code != nil && j.cfg.Now().After(j.code.Expires)`, `false`, "TestCodeIsGoodOnce"},
+	{"joiner.go", `case !j.confirmed:`, `case false:`, "TestPairingByDigits"},
+	{"joiner.go", `me == nil || me.Role != j.cfg.Identity.role`, `false`, "TestWelcomeMustFollow"},
+	{"joiner.go", `|| !sr.signedBy(sr.Roster)`, ``, "TestOfferedRosterMustBeItsOwners"},
+	{"admitter.go", `FingerprintOf(q.role, q.public) != a.code.Fingerprint || !hmac`, `!hmac`, "TestOtherDeviceWithTheSecret"},
+	{"admitter.go", `|| !hmac.Equal(q.mac, pairMAC(*a.code, "request", t2))`, ``, "TestRequestNeedsTheSecret"},
+	{"admitter.go", `commitment != a.start`, `false && commitment != a.start`, "TestCommitmentBinds"},
+	{"admitter.go", `!verify(q.public, "pairing", q.sig, t2[:])`, `false`, "TestServerBetweenByCode"},
+	{"admitter.go", `subtle.ConstantTimeCompare([]byte(got), []byte(want)) != 1`, `false`, "TestServerBetweenByDigits"},
+	{"admitter.go", `		a.dead = refuse(ErrDigits, "pairing")
+		return a.dead`, `		return refuse(ErrDigits, "pairing")`, "TestWrongDigits"},
+	{"admitter.go", `m.Role != c.Role || string(m.Key) != string(c.Key)`, `false`, "TestAdmitTakesTheCandidateOnly"},
+	// at rest
+	{"keystore.go", `value, message("store", []byte(name)))`, `value, nil)`, "TestKeyStore"},
+	{"keystore.go", `info.Mode().Perm()&0o077 != 0`, `false`, "TestKeyStoreShowsNothing"},
+	{"grant.go", `g.gs == nil && g.epochs != nil`, `false`, "TestWrongGrant"},
+}
+
+// TestEveryCheckIsNeeded finds each check in the source; with -mutate it also builds the package without it and runs the test.
+func TestEveryCheckIsNeeded(t *testing.T) {
+	if os.Getenv("E2EE_MUTATED") != "" {
+		t.Skip("this is a mutant")
+	}
+	for _, m := range mutations {
+		src, err := os.ReadFile(m.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(src), m.check); n != 1 {
+			t.Errorf("%s has %d times %q", m.file, n, m.check)
+			continue
+		}
+		if *runMutations {
+			runMutant(t, m.file, strings.Replace(string(src), m.check, m.without, 1), m.check, m.test)
+		}
+	}
+}
+
+// runMutant expects the test to run and to fail against the changed source.
+func runMutant(t *testing.T, file, src, check, test string) {
+	dir, here := t.TempDir(), mustAbs(t, file)
+	mutant, overlay := filepath.Join(dir, file), filepath.Join(dir, "overlay.json")
+	b, err := json.Marshal(map[string]map[string]string{"Replace": {here: mutant}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if os.WriteFile(mutant, []byte(src), 0o600) != nil || os.WriteFile(overlay, b, 0o600) != nil {
+		t.Fatal("no room for a mutant")
+	}
+	cmd := exec.Command("go", "test", "-vet=off", "-overlay", overlay, "-run", "^("+test+")", "-v", ".")
+	cmd.Env = append(os.Environ(), "E2EE_MUTATED=1")
+	out, err := cmd.CombinedOutput()
+	switch {
+	case strings.Contains(string(out), "[build failed]"):
+		t.Errorf("without %q it does not build:\n%s", check, out)
+	case err == nil:
+		t.Errorf("without %q of %s, %s still passes", check, file, test)
+	case !strings.Contains(string(out), "--- FAIL: ") && !strings.Contains(string(out), "panic:"):
+		t.Errorf("without %q: %v\n%s", check, err, out)
+	default:
+		t.Logf("killed: %s %q by %s", file, check, test)
+	}
+}
+
+func mustAbs(t *testing.T, file string) string {
+	p, err := filepath.Abs(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
