@@ -152,11 +152,7 @@ func TestNoSecretIsTold(t *testing.T) {
 	secrets := map[string][]byte{"root's secret access key": []byte(s.Root.SecretAccessKey)}
 	ana := s.User(t, "ana", rig.Allow("sts:*", "*"))
 	secrets["ana's secret access key"] = []byte(ana.SecretAccessKey)
-	material, err := os.ReadFile(filepath.Join(s.Data, "root.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	secrets["the root key's file"] = []byte(strings.TrimSpace(string(material)))
+	secrets["the root key"] = rootKey(t, filepath.Join(s.Data, "root.key"))
 	stream(t, s, "camera", 1, newNeedles())
 	useKeys(t, s, secrets)
 	session, err := sts.NewFromConfig(s.V2(ana)).GetFederationToken(t.Context(), &sts.GetFederationTokenInput{Name: aws.String("guest")})
@@ -183,6 +179,21 @@ func TestNoSecretIsTold(t *testing.T) {
 			}
 		}
 	}
+}
+
+// rootKey reads the key of a file, which holds it in base64 on its last line.
+func rootKey(t *testing.T, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Fields(string(text))
+	key, err := base64.StdEncoding.DecodeString(lines[len(lines)-1])
+	if err != nil || len(key) < 32 {
+		t.Fatalf("no key in %s: %d bytes, %v", name, len(key), err)
+	}
+	return key
 }
 
 // useKeys makes the KMS hand out plaintext, all of which is a secret.
