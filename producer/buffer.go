@@ -153,14 +153,6 @@ func (b *buffer) full(n int) bool {
 	return b.bytes+int64(n) > b.max && len(b.fragments) > 0 && b.fragments[0] != b.open
 }
 
-// last is the newest fragment, nil when the buffer is empty.
-func (b *buffer) last() *fragment {
-	if len(b.fragments) == 0 {
-		return nil
-	}
-	return b.fragments[len(b.fragments)-1]
-}
-
 // after returns the oldest fragment whose number is above n, nil when there is none.
 func (b *buffer) after(n uint64) *fragment {
 	for _, f := range b.fragments {

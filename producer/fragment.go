@@ -27,10 +27,9 @@ type fragment struct {
 	complete bool
 	w        file // nil once it is complete
 
-	doubt   bool  // it may have been persisted without our knowing
-	gone    bool  // it has left the buffer
-	refused int   // how often an ERROR that may pass came for it
-	lastErr error // of those
+	doubt   bool // it may have been persisted without our knowing
+	gone    bool // it has left the buffer
+	refused int  // how often an ERROR that may pass came for it
 }
 
 // span is what a fragment has of one track; times are in milliseconds since the epoch.

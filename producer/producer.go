@@ -28,7 +28,6 @@ type Producer struct {
 	lastPut time.Time
 	tags    []record // for the next fragment
 	closing bool
-	closed  bool
 	fatal   error
 	stats   Stats
 }
@@ -268,7 +267,6 @@ func (p *Producer) Close(ctx context.Context) error {
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.closed = true
 	unsent := &UnsentError{Fragments: len(p.buffer.fragments), Bytes: p.buffer.bytes, Lost: p.stats.Lost}
 	if closed := p.buffer.close(); err == nil {
 		err = closed

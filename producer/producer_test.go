@@ -137,7 +137,7 @@ func kill(p *Producer) {
 	p.control.close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.closing, p.closed = true, true
+	p.closing = true
 	_ = p.buffer.store.close()
 }
 
