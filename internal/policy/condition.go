@@ -77,13 +77,16 @@ func newCondition(name, key string, vals []string, withVariables bool) (conditio
 //
 // A positive operator asks that some value of the policy match; a negated one that none does. An absent key
 // makes a positive operator false and a negated one true; ForAllValues is then true, ForAnyValue false, and
-// …IfExists true. A variable without a value matches nothing, and makes a negated operator false.
-func (c *condition) holds(ctx Context) bool {
+// …IfExists true. A variable without a value matches nothing; so a negated operator denies, but it does not allow:
+// there it is false.
+//
+// Source: IAM User Guide, "Policy variables with no value", but that it lets a negated operator allow.
+func (c *condition) holds(ctx Context, deny bool) bool {
 	got := values(ctx, c.key)
 	if c.null {
 		return c.matchesAny(presence(len(got) > 0), ctx)
 	}
-	if c.negated && !c.resolves(ctx) {
+	if c.negated && !deny && !c.resolves(ctx) {
 		return false
 	}
 	if len(got) == 0 {

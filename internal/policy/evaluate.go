@@ -31,7 +31,7 @@ type PolicySet struct {
 	Identity []*Document // of the user or role, its groups' among them
 	Boundary *Document   // nil without a permissions boundary
 	// HasSession says that session policies were given when the session was made: without one that allows,
-	// nothing is allowed, also when Session is empty.
+	// nothing is allowed, also when Session is empty. A federated user's session always counts as having them.
 	HasSession bool
 	Session    []*Document
 	Resource   *Document // the resource's own policy, key policy or trust policy; nil if it has none
@@ -39,7 +39,7 @@ type PolicySet struct {
 	// the caller's account's; with a resource policy or another Mode, empty is nobody's account.
 	ResourceAccount string
 	// GrantAllows says that a KMS grant lets the caller do this. It counts as being named by the key policy: as
-	// the user, or as the role, which boundary and session policy go on limiting.
+	// the user, or as the role, which boundary and session policy go on limiting. It means nothing in other Modes.
 	GrantAllows bool
 }
 
@@ -147,7 +147,7 @@ func (r *request) allowedAs(d *Document) class {
 
 func (r *request) decide(set *PolicySet) Decision {
 	by := r.allowedAs(set.Resource)
-	if set.GrantAllows {
+	if set.GrantAllows && set.Mode == KeyPolicyMode {
 		by |= grantedAs(r.Principal.Kind)
 	}
 	switch kind := r.Principal.Kind; {
@@ -180,10 +180,10 @@ func (r *request) decideRemote(set *PolicySet, by class) Decision {
 
 func (r *request) decideLocal(set *PolicySet, by class) Decision {
 	switch {
-	case by&bySelf != 0:
+	case by&bySelf != 0 && r.Principal.Kind != Root:
 		return allowed
 	case by&byUser != 0:
-		if !set.HasSession || r.allows(set.Session...) {
+		if r.sessionAllows(set) {
 			return allowed
 		}
 		return missing(Session)
@@ -200,17 +200,22 @@ func (r *request) decideLocal(set *PolicySet, by class) Decision {
 // ownSide reports whether the policies of the caller's own account let the request through, or else which
 // kind does not. named says that no identity policy is needed.
 func (r *request) ownSide(set *PolicySet, named bool) (lacking Kind, ok bool) {
+	root := r.Principal.Kind == Root
 	switch {
-	case r.Principal.Kind == Root:
-		return 0, true
-	case !named && !r.allows(set.Identity...):
+	case !root && !named && !r.allows(set.Identity...):
 		return Identity, false
-	case set.Boundary != nil && !r.allows(set.Boundary):
+	case !root && set.Boundary != nil && !r.allows(set.Boundary):
 		return Boundary, false
-	case set.HasSession && !r.allows(set.Session...):
+	case !r.sessionAllows(set):
 		return Session, false
 	}
 	return 0, true
+}
+
+// sessionAllows reports whether the session policies, if there have to be any, let the request through.
+func (r *request) sessionAllows(set *PolicySet) bool {
+	limited := set.HasSession || r.Principal.Kind == FederatedUser
+	return !limited || r.allows(set.Session...)
 }
 
 // crosses reports whether the resource is another account's.
@@ -236,7 +241,7 @@ func grantedAs(kind PrincipalKind) class {
 	switch kind {
 	case User:
 		return byUser
-	case AssumedRole:
+	case AssumedRole, Root: // boundary or session policy may limit them
 		return byRole
 	case Anonymous:
 		return 0

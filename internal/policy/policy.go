@@ -102,7 +102,7 @@ func (s *statement) matchesAction(r *request) bool {
 }
 
 // matchesResource compares with the whole ARN, so a '*' may run over ':' and '/'. A pattern whose variable
-// has no value matches nothing; in NotResource it makes the whole statement not match.
+// has no value matches nothing; in the NotResource of an Allow it makes the whole statement not match.
 func (s *statement) matchesResource(r *request) bool {
 	if s.anyResource {
 		return !s.notResource
@@ -112,7 +112,7 @@ func (s *statement) matchesResource(r *request) bool {
 		if ok {
 			return !s.notResource
 		}
-		if missing && s.notResource {
+		if missing && s.notResource && !s.deny {
 			return false
 		}
 	}
@@ -121,7 +121,7 @@ func (s *statement) matchesResource(r *request) bool {
 
 func (s *statement) matchesConditions(r *request) bool {
 	for i := range s.conditions {
-		if !s.conditions[i].holds(r.Context) {
+		if !s.conditions[i].holds(r.Context, s.deny) {
 			return false
 		}
 	}
