@@ -48,6 +48,10 @@ It keeps nothing: Ctrl-C removes all, unless --data names a folder.`,
 // demoStream is the stream's name.
 const demoStream = "demo"
 
+// viewerFirst is how long the camera waits for the viewer, who else would see the first fragment when it is complete
+// only, and not as it comes.
+const viewerFirst = 300 * time.Millisecond
+
 // demoCheck is how much of the clip the first view checks, at least: the first fragment ends there.
 const demoCheck = 4 * time.Second
 
@@ -99,6 +103,9 @@ func demoServer(ctx context.Context, data string) (stop func() error, err error)
 // runDemo streams, views and verifies, and then goes on.
 func runDemo(ctx context.Context, t *terminal, o *demoOptions, c *cameraOptions, conn *connection, base string) (err error) {
 	began := time.Now()
+	if err := makeDemoStream(ctx, conn, c.retention); err != nil {
+		return err
+	}
 	src, err := openSource(ctx, demoInput)
 	if err != nil {
 		return err
@@ -109,7 +116,10 @@ func runDemo(ctx context.Context, t *terminal, o *demoOptions, c *cameraOptions,
 	}
 	feeding, enough := context.WithCancel(ctx)
 	sent := make(chan error, 1)
-	go func() { sent <- (&feed{o: c, p: p, src: src}).run(feeding) }()
+	go func() {
+		time.Sleep(viewerFirst)
+		sent <- (&feed{o: c, p: p, src: src}).run(feeding)
+	}()
 	defer func() {
 		enough()
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
@@ -149,9 +159,6 @@ func demoView(ctx context.Context, t *terminal, conn *connection, began time.Tim
 		return seen, err
 	}
 	defer c.Close()
-	if err := waitForStream(ctx, conn); err != nil {
-		return seen, err
-	}
 	f, err := createOutput(file)
 	if err != nil {
 		return seen, err
@@ -165,6 +172,9 @@ func demoView(ctx context.Context, t *terminal, conn *connection, began time.Tim
 	for ev, err := range c.Events(ctx, consumer.ServerTime(began.Add(-time.Second))) {
 		if err != nil {
 			return seen, conn.explain("cannot view the demo", demoStream, err)
+		}
+		if ev.Fragment.Producer.Before(began) {
+			continue // of an earlier demo with the same data
 		}
 		switch ev.Kind {
 		case consumer.Begin:

@@ -35,24 +35,17 @@ func (c *connection) caller(ctx context.Context, service string) protocol.Client
 	}
 }
 
-// waitForStream waits until the camera has made the stream.
-func waitForStream(ctx context.Context, conn *connection) error {
+// makeDemoStream makes the stream, unless it is there.
+func makeDemoStream(ctx context.Context, conn *connection, retention time.Duration) error {
 	kv := kvapi.NewClient(conn.caller(ctx, "kinesisvideo"))
-	for began := time.Now(); ; {
-		_, err := kv.DescribeStream(ctx, &kvapi.DescribeStreamInput{StreamName: new(demoStream)})
-		var r *protocol.ResponseError
-		if err == nil {
-			return nil
-		}
-		if !errors.As(err, &r) || r.Code != "ResourceNotFoundException" || time.Since(began) > 10*time.Second {
-			return conn.explain("cannot stream the demo", demoStream, err)
-		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+	_, err := kv.CreateStream(ctx, &kvapi.CreateStreamInput{
+		StreamName: new(demoStream), DataRetentionInHours: new(int64(retention / time.Hour)),
+	})
+	var r *protocol.ResponseError
+	if err == nil || errors.As(err, &r) && r.Code == "ResourceInUseException" {
+		return nil
 	}
+	return conn.explain("cannot make the demo's stream", demoStream, err)
 }
 
 // demoReport prints what was checked: each line is a fact that was asked for now.
