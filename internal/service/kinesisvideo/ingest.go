@@ -98,7 +98,7 @@ func (p *producer) begin(h *mkv.Header) error {
 // handleTags keeps the element until it is known which fragment it belongs to.
 func (p *producer) handleTags(t *mkv.Tags) error {
 	if t.InHeader {
-		return nil // part of the header's bytes
+		return checkHeaderTags(t)
 	}
 	if p.queued += len(t.Raw); p.queued > maxQueuedTags {
 		return errFragmentMetadata
@@ -140,6 +140,17 @@ func (p *producer) checkTags(t fragmentTags) error {
 		switch {
 		case reserved[tag.Name]:
 		case len(tag.Name) > maxTagNameBytes, len(tag.Value) > maxTagValueBytes, strings.HasPrefix(tag.Name, "AWS"):
+			return errFragmentMetadata
+		}
+	}
+	return nil
+}
+
+// checkHeaderTags checks tags that are part of the header's bytes, of which ffmpeg writes many and long ones. They
+// go to viewers with every fragment, so they must not look like what the service itself says there.
+func checkHeaderTags(t *mkv.Tags) error {
+	for _, tag := range t.Tags {
+		if strings.HasPrefix(tag.Name, "AWS") && !reserved[tag.Name] {
 			return errFragmentMetadata
 		}
 	}
