@@ -104,6 +104,9 @@ func (p *Put) Send(fragment []byte) (mediaapi.Ack, error) {
 	return a, err
 }
 
+// EndBody ends the body well; acknowledgements may still come.
+func (p *Put) EndBody() { p.body.Close() }
+
 // End ends the body well and returns the acknowledgements that were left.
 func (p *Put) End() (acks []mediaapi.Ack, err error) {
 	p.body.Close()
