@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux
+
 // Command bench measures a built server against what the same machine can do at all.
 //
 // The server is the real binary in a process of its own. Beside it runs a ceiling: another process that moves the
