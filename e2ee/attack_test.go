@@ -232,7 +232,7 @@ func attacks() []attack {
 		}},
 		{"block appended after the signature", ErrOrder, -1, func(w *world) (int, error) {
 			f := w.produce(w.sealer(nil))
-			return w.after(append(f, f[5]))
+			return w.after(append(f, Block{Track: 1, Payload: appendRecord(nil, 77, nil)}))
 		}},
 		{"key package stripped", ErrNoPackage, 0, func(w *world) (int, error) {
 			f := w.produce(w.sealer(nil))
