@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/obscura-video/obscura/internal/server"
+)
+
+// serveDevices runs a server until the test ends and returns its data directory and device endpoint.
+func serveDevices(t *testing.T) (data, endpoint string) {
+	t.Helper()
+	free := server.Listener{Listen: "127.0.0.1:0"}
+	data = filepath.Join(t.TempDir(), "data")
+	s, err := server.Open(t.Context(), server.Config{
+		Data: data, FreeSpace: -1, API: free, Media: free, Device: free, Admin: server.Listener{Listen: server.Off},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return data, strings.TrimPrefix(s.Endpoints().Device, "https://")
+}
+
+// obscura runs a command and returns its exit code and its answer.
+func obscura(t *testing.T, stdin string, args ...string) (code int, out string) {
+	t.Helper()
+	dir := t.TempDir()
+	var files [3]*os.File
+	for i, name := range []string{"in", "out", "err"} {
+		f, err := os.Create(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		files[i] = f
+	}
+	if _, err := files[0].WriteString(stdin); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := files[0].Seek(0, 0); err != nil {
+		t.Fatal(err)
+	}
+	code = run(args, files[0], files[1], files[2])
+	text, err := os.ReadFile(files[1].Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if msg, _ := os.ReadFile(files[2].Name()); code != 0 {
+		t.Logf("%s: exit %d\n%s", strings.Join(args, " "), code, msg)
+	}
+	return code, string(text)
+}
+
+func credentialsOf(t *testing.T, dir string) error {
+	t.Helper()
+	d, err := deviceConnection(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = d.conn.credentials(t.Context())
+	return err
+}
+
+func TestDeviceIsInvitedEnrolsRenewsAndIsRevoked(t *testing.T) {
+	data, endpoint := serveDevices(t)
+	_, other := serveDevices(t)
+	dir := filepath.Join(t.TempDir(), "door")
+	expect := func(want int, stdin string, args ...string) string {
+		t.Helper()
+		code, out := obscura(t, stdin, append([]string{"device"}, args...)...)
+		if code != want {
+			t.Fatalf("%v: exit %d, want %d", args, code, want)
+		}
+		return out
+	}
+	token := expect(exitDone, "", "invite", "door", "--data", data)
+	expect(exitUsage, "nonsense", "enroll", "--token-file", "-", "--endpoint", endpoint, "--dir", dir)
+	expect(exitDamaged, token, "enroll", "--token-file", "-", "--endpoint", other, "--dir", dir) // somebody in between
+	expect(exitDone, token, "enroll", "--token-file", "-", "--endpoint", endpoint, "--dir", dir)
+	expect(exitConflict, token, "enroll", "--token-file", "-", "--endpoint", endpoint, "--dir", dir)
+	expect(exitRefused, token, "enroll", "--token-file", "-", "--endpoint", endpoint, "--dir", dir+"2")
+	if _, err := os.Stat(dir + "2"); err == nil {
+		t.Error("a refused token left a folder")
+	}
+	if err := credentialsOf(t, dir); err != nil {
+		t.Error(err)
+	}
+	key, _ := os.ReadFile(filepath.Join(dir, deviceKeyFile))
+	expect(exitDone, "", "renew", "--dir", dir)
+	if same, _ := os.ReadFile(filepath.Join(dir, deviceKeyFile)); string(same) != string(key) {
+		t.Error("renewed although it was not due")
+	}
+	expect(exitDone, "", "renew", "--dir", dir, "--now")
+	if same, _ := os.ReadFile(filepath.Join(dir, deviceKeyFile)); string(same) == string(key) {
+		t.Error("the key is the old one")
+	}
+	if err := credentialsOf(t, dir); err != nil {
+		t.Error(err)
+	}
+	if out := expect(exitDone, "", "list", "--data", data); strings.Count(out, "door\tACTIVE") != 2 {
+		t.Errorf("listed %q", out)
+	}
+	expect(exitDone, "", "revoke", "door", "--data", data)
+	if err := credentialsOf(t, dir); err == nil {
+		t.Error("credentials after the revocation")
+	}
+	expect(exitRefused, "", "renew", "--dir", dir, "--now")
+	expect(exitNotFound, "", "revoke", "yard", "--data", data)
+}
+
+func TestRenewalSurvivesAPowerCutAtEveryStep(t *testing.T) {
+	data, endpoint := serveDevices(t)
+	_, token := obscura(t, "", "device", "invite", "door", "--data", data)
+	dir := filepath.Join(t.TempDir(), "door")
+	if code, _ := obscura(t, token, "device", "enroll", "--token-file", "-", "--endpoint", endpoint, "--dir", dir); code != 0 {
+		t.Fatal("not enrolled")
+	}
+	read := func() (pair [2]string) {
+		for i, name := range []string{deviceKeyFile, deviceCertFile} {
+			text, err := os.ReadFile(filepath.Join(dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			pair[i] = string(text)
+		}
+		return pair
+	}
+	before := read()
+	if code, _ := obscura(t, "", "device", "renew", "--dir", dir, "--now"); code != 0 {
+		t.Fatal("not renewed")
+	}
+	after := read()
+	for name, files := range map[string]map[string]string{
+		"the next key is written":         {"device.key": before[0], "device.pem": before[1], "device.key.next": after[0]},
+		"both are written":                {"device.key": before[0], "device.pem": before[1], "device.key.next": after[0], "device.pem.next": after[1]},
+		"the key is in place":             {"device.key": after[0], "device.pem": before[1], "device.pem.next": after[1]},
+		"both are in place":               {"device.key": after[0], "device.pem": after[1]},
+		"leftovers of an older way there": {"device.key": after[0], "device.pem": after[1], "device.pem.next": before[1]},
+	} {
+		for _, f := range []string{"device.key", "device.pem", "device.key.next", "device.pem.next"} {
+			os.Remove(filepath.Join(dir, f))
+		}
+		for f, text := range files {
+			if err := os.WriteFile(filepath.Join(dir, f), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := credentialsOf(t, dir); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestDeviceCredentialsAreKeptWhileTheServerIsAway(t *testing.T) {
+	data, endpoint := serveDevices(t)
+	_, token := obscura(t, "", "device", "invite", "door", "--data", data)
+	dir := filepath.Join(t.TempDir(), "door")
+	obscura(t, token, "device", "enroll", "--token-file", "-", "--endpoint", endpoint, "--dir", dir)
+	d, err := openDeviceFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	c := &deviceCredentials{folder: d, now: func() time.Time { return now }}
+	first, err := c.get(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.endpoint.CredentialEndpoint = "127.0.0.1:1"
+	now = c.expires.Add(-time.Minute)
+	if again, err := c.get(t.Context()); err != nil || again != first {
+		t.Errorf("a minute before their end: %v", err)
+	}
+	now = c.expires
+	if _, err := c.get(t.Context()); err == nil {
+		t.Error("credentials after their end")
+	}
+}
