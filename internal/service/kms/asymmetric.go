@@ -32,13 +32,9 @@ func (s *Service) privateKey(ctx context.Context, k *key) (crypto.Signer, error)
 		return nil, err
 	}
 	defer clear(der)
-	parsed, err := x509.ParsePKCS8PrivateKey(der)
+	private, err := parsePrivate(der)
 	if err != nil {
 		return nil, fmt.Errorf("kms: material of key %s is no private key", k.ID)
-	}
-	private, ok := parsed.(crypto.Signer)
-	if !ok {
-		return nil, fmt.Errorf("kms: material of key %s does not sign", k.ID)
 	}
 	s.secrets.putParsed(ref, private)
 	s.forgetIfGone(k.ID)
@@ -61,7 +57,7 @@ func (s *Service) GetPublicKey(ctx context.Context, in *kmsapi.GetPublicKeyInput
 	if err != nil {
 		return nil, err
 	}
-	der, err := x509.MarshalPKIXPublicKey(private.Public())
+	der, err := marshalPublic(private.Public())
 	if err != nil {
 		return nil, err
 	}
@@ -158,8 +154,9 @@ func (s *Service) DeriveSharedSecret(ctx context.Context, in *kmsapi.DeriveShare
 		clear(shared)
 		return nil, dryRun()
 	}
+	s.used(ctx, k, "DeriveSharedSecret")
 	return &kmsapi.DeriveSharedSecretOutput{
-		KeyId: &k.arn, SharedSecret: shared, KeyAgreementAlgorithm: in.KeyAgreementAlgorithm, KeyOrigin: text(kmsapi.OriginTypeAwsKms),
+		KeyId: &k.arn, SharedSecret: shared, KeyAgreementAlgorithm: in.KeyAgreementAlgorithm, KeyOrigin: text(k.origin()),
 	}, nil
 }
 

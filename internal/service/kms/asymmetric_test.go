@@ -264,7 +264,7 @@ func TestDataKeyPairs(t *testing.T) {
 	if !bytes.Equal(must(x509.MarshalPKIXPublicKey(private.Public())), sealed.PublicKey) {
 		t.Error("without plaintext: another public key")
 	}
-	for _, spec := range []string{"ECC_SECG_P256K1", "SM2"} {
+	for _, spec := range []string{"ML_DSA_44", "SM2"} {
 		_, err := w.GenerateDataKeyPair(asRoot(), &kmsapi.GenerateDataKeyPairInput{KeyId: k.KeyId, KeyPairSpec: &spec})
 		expect(t, err, "UnsupportedOperationException", "")
 	}

@@ -37,6 +37,7 @@ func (s *Service) GenerateDataKey(ctx context.Context, in *kmsapi.GenerateDataKe
 		clear(plaintext)
 		return nil, dryRun()
 	}
+	s.used(ctx, k, operation)
 	return &kmsapi.GenerateDataKeyOutput{CiphertextBlob: blob, Plaintext: plaintext, KeyId: &k.arn, KeyMaterialId: k.currentMaterial()}, nil
 }
 
@@ -60,6 +61,7 @@ func (s *Service) GenerateDataKeyWithoutPlaintext(ctx context.Context, in *kmsap
 	if isTrue(in.DryRun) {
 		return nil, dryRun()
 	}
+	s.used(ctx, k, operation)
 	return &kmsapi.GenerateDataKeyWithoutPlaintextOutput{CiphertextBlob: blob, KeyId: &k.arn, KeyMaterialId: k.currentMaterial()}, nil
 }
 

@@ -19,13 +19,14 @@
 //	"m", key id, material id  key material, wrapped under the root key
 //	"a", alias name           aliasRecord (JSON)
 //	"g", key id, grant id     grantRecord (JSON)
+//	"u", key id               usage: its last use (JSON); written by Sweep
 //
 // Wrapping binds material to its key id and material id. Ciphertext blobs are
 // docs/formats/ciphertext-blob.md; deviations from AWS are docs/compat/kms.md.
 //
 // # The view
 //
-// All rows but the material are also in memory, compiled. A mutation holds
+// All rows but material and usage are also in memory, compiled. A mutation holds
 // Service.writing, writes its rows in one transaction, and shows them in the view
 // once they are durable; so this process is the only writer of the space. With
 // several nodes the view of one goes stale when another writes: each transaction

@@ -47,6 +47,7 @@ func (s *Service) Encrypt(ctx context.Context, in *kmsapi.EncryptInput) (*kmsapi
 	if isTrue(in.DryRun) {
 		return nil, dryRun()
 	}
+	s.used(ctx, k, "Encrypt")
 	return &kmsapi.EncryptOutput{CiphertextBlob: blob, KeyId: &k.arn, EncryptionAlgorithm: &algorithm}, nil
 }
 
@@ -83,7 +84,7 @@ func noteMaterial(ctx context.Context, member string, id *string) {
 
 // currentMaterial is the KeyMaterialId of answers, nil for asymmetric keys.
 func (k *key) currentMaterial() *string {
-	if !k.symmetric() {
+	if !k.symmetric() || len(k.Materials) == 0 {
 		return nil
 	}
 	return text(k.material().ID)
@@ -118,6 +119,7 @@ func (s *Service) Decrypt(ctx context.Context, in *kmsapi.DecryptInput) (*kmsapi
 		clear(p.plaintext)
 		return nil, dryRun()
 	}
+	s.used(ctx, p.key, "Decrypt")
 	return &kmsapi.DecryptOutput{
 		KeyId: &p.key.arn, Plaintext: p.plaintext, EncryptionAlgorithm: &algorithm, KeyMaterialId: p.materialID,
 	}, nil
@@ -242,6 +244,8 @@ func (s *Service) ReEncrypt(ctx context.Context, in *kmsapi.ReEncryptInput) (*km
 	if isTrue(in.DryRun) {
 		return nil, dryRun()
 	}
+	s.used(ctx, p.key, "ReEncrypt")
+	s.used(ctx, k, "ReEncrypt")
 	return &kmsapi.ReEncryptOutput{
 		CiphertextBlob: blob, SourceKeyId: &p.key.arn, KeyId: &k.arn, SourceKeyMaterialId: p.materialID,
 		SourceEncryptionAlgorithm: &from, DestinationEncryptionAlgorithm: &to, DestinationKeyMaterialId: k.currentMaterial(),

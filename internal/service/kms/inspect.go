@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/obscura-video/obscura/internal/meta"
 )
@@ -73,7 +74,14 @@ func (c *Custodian) material(ctx context.Context, keyID, id string) ([]byte, err
 func (c *Custodian) Verify(ctx context.Context, fault func(keyID string, err error)) (keys int, err error) {
 	records, err := c.records(ctx, fault)
 	for _, r := range records {
-		for _, m := range r.Materials {
+		all := r.Materials
+		if r.Pending != nil {
+			all = append(slices.Clone(all), *r.Pending)
+		}
+		for _, m := range all {
+			if m.Missing {
+				continue
+			}
 			material, err := c.material(ctx, r.ID, m.ID)
 			if ctx.Err() != nil {
 				return len(records), ctx.Err()

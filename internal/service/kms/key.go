@@ -37,18 +37,21 @@ func (s *Service) CreateKey(ctx context.Context, in *kmsapi.CreateKeyInput) (*km
 	if err != nil {
 		return nil, err
 	}
-	secret, err := specs[r.Spec].generate()
-	if err != nil {
-		return nil, err
+	var fresh []material
+	if !r.External {
+		secret, err := specs[r.Spec].generate()
+		if err != nil {
+			return nil, err
+		}
+		defer clear(secret)
+		fresh = []material{newMaterial(r.ID, secret)}
+		r.Materials = []materialRecord{{ID: fresh[0].id, Created: r.Created}}
 	}
-	defer clear(secret)
-	fresh := newMaterial(r.ID, secret)
-	r.Materials = []materialRecord{{ID: fresh.id, Created: r.Created}}
 	err = s.mutate(ctx, func(time.Time) (edit, error) {
 		if len(s.view.keyIDs) >= maxKeys {
 			return edit{}, &kmsapi.LimitExceededException{}
 		}
-		return edit{keys: []record{r}, materials: []material{fresh}}, nil
+		return edit{keys: []record{r}, materials: fresh}, nil
 	})
 	if err != nil {
 		return nil, err
@@ -89,13 +92,17 @@ func (s *Service) newRecord(ctx context.Context, in *kmsapi.CreateKeyInput) (rec
 	if in.KeySpec != nil && in.CustomerMasterKeySpec != nil {
 		return record{}, invalid("You cannot specify KeySpec and CustomerMasterKeySpec in the same request. CustomerMasterKeySpec is deprecated.")
 	}
-	if in.CustomKeyStoreId != nil || in.XksKeyId != nil || valueOr(in.Origin, kmsapi.OriginTypeAwsKms) != kmsapi.OriginTypeAwsKms {
+	if in.CustomKeyStoreId != nil || in.XksKeyId != nil {
+		return record{}, unsupported("")
+	}
+	external := valueOr(in.Origin, "") == kmsapi.OriginTypeExternal
+	if !external && valueOr(in.Origin, kmsapi.OriginTypeAwsKms) != kmsapi.OriginTypeAwsKms {
 		return record{}, unsupported("")
 	}
 	spec, usage := specAndUsage(in)
 	x, known := specs[spec]
 	switch {
-	case !known:
+	case !known || external && x.take == nil:
 		return record{}, unsupported("")
 	case usage == "":
 		return record{}, invalid("You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.")
@@ -114,9 +121,14 @@ func (s *Service) newRecord(ctx context.Context, in *kmsapi.CreateKeyInput) (rec
 			return record{}, err
 		}
 	}
+	state := kmsapi.KeyStateEnabled
+	if external {
+		state = kmsapi.KeyStatePendingImport
+	}
 	return record{
-		Version: recordVersion, ID: name.String(), Created: s.cfg.Now().UTC(), Description: valueOr(in.Description, ""),
-		Spec: spec, Usage: usage, State: kmsapi.KeyStateEnabled, MultiRegion: isTrue(in.MultiRegion), Policy: keyPolicy, Tags: tags,
+		External: external,
+		Version:  recordVersion, ID: name.String(), Created: s.cfg.Now().UTC(), Description: valueOr(in.Description, ""),
+		Spec: spec, Usage: usage, State: state, MultiRegion: isTrue(in.MultiRegion), Policy: keyPolicy, Tags: tags,
 	}, nil
 }
 
@@ -140,7 +152,7 @@ func (s *Service) metadata(k *key) *kmsapi.KeyMetadata {
 		Description:  &k.Description,
 		KeyUsage:     &k.Usage,
 		KeyState:     &k.State,
-		Origin:       text(kmsapi.OriginTypeAwsKms),
+		Origin:       text(k.origin()),
 		KeyManager:   text(kmsapi.KeyManagerTypeCustomer),
 		KeySpec:      &k.Spec,
 		MultiRegion:  &k.MultiRegion,
@@ -150,8 +162,11 @@ func (s *Service) metadata(k *key) *kmsapi.KeyMetadata {
 	if k.ManagedFor != "" {
 		m.KeyManager = text(kmsapi.KeyManagerTypeAws)
 	}
-	if k.Spec != kmsapi.KeySpecEccNistEdwards25519 { // the deprecated enum ends before it
+	if !slices.Contains(mlDSA, firstOf(specs[k.Spec].sign)) && k.Spec != kmsapi.KeySpecEccNistEdwards25519 { // the deprecated enum ends before these
 		m.CustomerMasterKeySpec = &k.Spec
+	}
+	if k.External && len(k.Materials) > 0 && !k.material().Missing {
+		m.ExpirationModel, m.ValidTo = k.material().expiration()
 	}
 	if k.State == kmsapi.KeyStatePendingDeletion {
 		m.DeletionDate = &k.Deletion
@@ -227,11 +242,11 @@ func (s *Service) DisableKey(ctx context.Context, in *kmsapi.DisableKeyInput) (*
 }
 
 func (s *Service) setState(ctx context.Context, keyID, operation, state string) error {
-	k, err := s.keyFor(ctx, keyID, use{operation: operation, byID: true, need: notPending})
+	k, err := s.keyFor(ctx, keyID, use{operation: operation, byID: true, need: settled})
 	if err != nil {
 		return err
 	}
-	return s.alter(ctx, k, notPending, func(r *record, _ time.Time) error {
+	return s.alter(ctx, k, settled, func(r *record, _ time.Time) error {
 		r.State = state
 		return nil
 	})
@@ -297,6 +312,13 @@ func (s *Service) CancelKeyDeletion(ctx context.Context, in *kmsapi.CancelKeyDel
 }
 
 func text(s string) *string { return &s }
+
+func firstOf(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return list[0]
+}
 
 func isTrue(b *bool) bool { return b != nil && *b }
 

@@ -66,7 +66,7 @@ func TestCreateKeyErrors(t *testing.T) {
 			"You cannot specify KeySpec and CustomerMasterKeySpec in the same request. CustomerMasterKeySpec is deprecated.",
 		},
 		"SM2":            {kmsapi.CreateKeyInput{KeySpec: ptr("SM2"), KeyUsage: ptr("SIGN_VERIFY")}, "UnsupportedOperationException", ""},
-		"imported":       {kmsapi.CreateKeyInput{Origin: ptr("EXTERNAL")}, "UnsupportedOperationException", ""},
+		"imported":       {kmsapi.CreateKeyInput{Origin: ptr("EXTERNAL"), KeySpec: ptr("ML_DSA_44"), KeyUsage: ptr("SIGN_VERIFY")}, "UnsupportedOperationException", ""},
 		"key store":      {kmsapi.CreateKeyInput{CustomKeyStoreId: ptr("cks-1")}, "UnsupportedOperationException", ""},
 		"duplicate tags": {kmsapi.CreateKeyInput{Tags: []*kmsapi.Tag{tag("a"), tag("a")}}, "TagException", "Duplicate tag keys"},
 		"reserved tag":   {kmsapi.CreateKeyInput{Tags: []*kmsapi.Tag{tag("aws:a")}}, "TagException", "Tags beginning with aws: are reserved"},
@@ -264,7 +264,7 @@ func TestScheduledKeyVanishesAtItsDeadline(t *testing.T) {
 		}
 	}
 	gone("before the sweep")
-	if n := rows(t, w.db); n != 2+2+2+1 { // two keys with material, two aliases, one grant
+	if n := rows(t, w.db); n != 2+2+2+1+1 { // two keys with material, two aliases, one grant, one last use
 		t.Errorf("%d rows before the sweep", n)
 	}
 	if err := w.Sweep(asRoot()); err != nil {

@@ -4,8 +4,6 @@ package kms
 
 import (
 	"context"
-	"crypto"
-	"crypto/x509"
 
 	kmsapi "github.com/obscura-video/obscura/internal/awsapi/kms"
 )
@@ -35,6 +33,7 @@ func (s *Service) GenerateDataKeyPair(ctx context.Context, in *kmsapi.GenerateDa
 		clear(p.private)
 		return nil, dryRun()
 	}
+	s.used(ctx, p.key, "GenerateDataKeyPair")
 	return &kmsapi.GenerateDataKeyPairOutput{
 		KeyId: &p.key.arn, KeyPairSpec: in.KeyPairSpec, PublicKey: p.public, PrivateKeyPlaintext: p.private,
 		PrivateKeyCiphertextBlob: p.privateEncrypted, KeyMaterialId: p.key.currentMaterial(),
@@ -52,6 +51,7 @@ func (s *Service) GenerateDataKeyPairWithoutPlaintext(ctx context.Context, in *k
 	if isTrue(in.DryRun) {
 		return nil, dryRun()
 	}
+	s.used(ctx, p.key, "GenerateDataKeyPairWithoutPlaintext")
 	return &kmsapi.GenerateDataKeyPairWithoutPlaintextOutput{
 		KeyId: &p.key.arn, KeyPairSpec: in.KeyPairSpec, PublicKey: p.public,
 		PrivateKeyCiphertextBlob: p.privateEncrypted, KeyMaterialId: p.key.currentMaterial(),
@@ -70,7 +70,7 @@ func (s *Service) dataKeyPair(ctx context.Context, operation, keyID, pairSpec st
 		return pair{}, err
 	}
 	x, ok := specs[pairSpec]
-	if !ok || len(x.sign) == 0 {
+	if !ok || len(x.sign) == 0 || x.take == nil { // ML-DSA is for KMS keys alone
 		return pair{}, unsupported("")
 	}
 	private, err := x.generate()
@@ -89,9 +89,9 @@ func (s *Service) dataKeyPair(ctx context.Context, operation, keyID, pairSpec st
 }
 
 func publicDER(private []byte) ([]byte, error) {
-	parsed, err := x509.ParsePKCS8PrivateKey(private)
+	parsed, err := parsePrivate(private)
 	if err != nil {
 		return nil, err
 	}
-	return x509.MarshalPKIXPublicKey(parsed.(crypto.Signer).Public())
+	return marshalPublic(parsed.Public())
 }

@@ -19,3 +19,35 @@ func (s *Service) DescribeCustomKeyStores(ctx context.Context, in *kmsapi.Descri
 	}
 	return &kmsapi.DescribeCustomKeyStoresOutput{CustomKeyStores: []*kmsapi.CustomKeyStoresListEntry{}, Truncated: new(bool)}, nil
 }
+
+// CreateCustomKeyStore answers UnsupportedOperationException: there are no custom key stores.
+func (s *Service) CreateCustomKeyStore(ctx context.Context, _ *kmsapi.CreateCustomKeyStoreInput) (*kmsapi.CreateCustomKeyStoreOutput, error) {
+	return nil, s.noKeyStores(ctx, "CreateCustomKeyStore")
+}
+
+// ConnectCustomKeyStore answers UnsupportedOperationException: there are no custom key stores.
+func (s *Service) ConnectCustomKeyStore(ctx context.Context, _ *kmsapi.ConnectCustomKeyStoreInput) (*kmsapi.ConnectCustomKeyStoreOutput, error) {
+	return nil, s.noKeyStores(ctx, "ConnectCustomKeyStore")
+}
+
+// DisconnectCustomKeyStore answers UnsupportedOperationException: there are no custom key stores.
+func (s *Service) DisconnectCustomKeyStore(ctx context.Context, _ *kmsapi.DisconnectCustomKeyStoreInput) (*kmsapi.DisconnectCustomKeyStoreOutput, error) {
+	return nil, s.noKeyStores(ctx, "DisconnectCustomKeyStore")
+}
+
+// UpdateCustomKeyStore answers UnsupportedOperationException: there are no custom key stores.
+func (s *Service) UpdateCustomKeyStore(ctx context.Context, _ *kmsapi.UpdateCustomKeyStoreInput) (*kmsapi.UpdateCustomKeyStoreOutput, error) {
+	return nil, s.noKeyStores(ctx, "UpdateCustomKeyStore")
+}
+
+// DeleteCustomKeyStore answers UnsupportedOperationException: there are no custom key stores.
+func (s *Service) DeleteCustomKeyStore(ctx context.Context, _ *kmsapi.DeleteCustomKeyStoreInput) (*kmsapi.DeleteCustomKeyStoreOutput, error) {
+	return nil, s.noKeyStores(ctx, "DeleteCustomKeyStore")
+}
+
+func (s *Service) noKeyStores(ctx context.Context, operation string) error {
+	if err := s.decidePlain(ctx, operation, "*", nil); err != nil {
+		return err
+	}
+	return unsupported("")
+}

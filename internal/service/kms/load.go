@@ -67,7 +67,7 @@ func (s *Service) fill(records []record, aliases []aliasRecord, grants []grantRe
 	v := &s.view
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.keys, v.dying, v.aliases = map[string]*key{}, map[string]time.Time{}, byName
+	v.keys, v.dying, v.imported, v.aliases = map[string]*key{}, map[string]time.Time{}, map[string]*key{}, byName
 	v.grants, v.granted = map[string]*grantRecord{}, map[granteeKey][]*grantRecord{}
 	v.grantCount = map[string]int{}
 	v.keyIDs, v.aliasNames = nil, nil

@@ -32,6 +32,7 @@ func (s *Service) GenerateMac(ctx context.Context, in *kmsapi.GenerateMacInput) 
 	if isTrue(in.DryRun) {
 		return nil, dryRun()
 	}
+	s.used(ctx, k, "GenerateMac")
 	return &kmsapi.GenerateMacOutput{KeyId: &k.arn, Mac: mac, MacAlgorithm: in.MacAlgorithm}, nil
 }
 
@@ -48,6 +49,7 @@ func (s *Service) VerifyMac(ctx context.Context, in *kmsapi.VerifyMacInput) (*km
 	if isTrue(in.DryRun) {
 		return nil, dryRun()
 	}
+	s.used(ctx, k, "VerifyMac")
 	valid := true
 	return &kmsapi.VerifyMacOutput{KeyId: &k.arn, MacValid: &valid, MacAlgorithm: in.MacAlgorithm}, nil
 }

@@ -30,11 +30,14 @@ type record struct {
 	State       string            `json:"state"`                // kmsapi.KeyState…
 	ManagedFor  string            `json:"managedFor,omitempty"` // service of an AWS managed key
 	MultiRegion bool              `json:"multiRegion,omitempty"`
+	External    bool              `json:"external,omitempty"` // its material is imported
 	Policy      string            `json:"policy"`
 	Tags        map[string]string `json:"tags,omitempty"`
 	Deletion    time.Time         `json:"deletion,omitzero"` // deadline when State is PendingDeletion
 	WindowDays  int64             `json:"windowDays,omitempty"`
 	Materials   []materialRecord  `json:"materials"` // oldest first; the last one is current
+	// Pending is imported material that is pending rotation.
+	Pending *materialRecord `json:"pending,omitempty"`
 	// RotationDays is the period of automatic rotation; 0 means that it is off.
 	RotationDays int64     `json:"rotationDays,omitempty"`
 	NextRotation time.Time `json:"nextRotation,omitzero"`
@@ -46,6 +49,11 @@ type materialRecord struct {
 	Created time.Time `json:"created"`
 	// Rotation is how it became current: kmsapi.RotationType…, "" for the first.
 	Rotation string `json:"rotation,omitempty"`
+	// The rest is of imported material. Missing says that it was deleted or has expired; its row is gone.
+	Imported    bool      `json:"imported,omitempty"`
+	Missing     bool      `json:"missing,omitempty"`
+	ValidTo     time.Time `json:"validTo,omitzero"` // zero: it does not expire
+	Description string    `json:"description,omitempty"`
 }
 
 // aliasRecord is the row of an alias.
@@ -108,7 +116,7 @@ func keyConditions(k *key) map[string][]string {
 	c := map[string][]string{
 		"kms:keyspec":     {k.Spec},
 		"kms:keyusage":    {k.Usage},
-		"kms:keyorigin":   {kmsapi.OriginTypeAwsKms},
+		"kms:keyorigin":   {k.origin()},
 		"kms:multiregion": {boolText(k.MultiRegion)},
 	}
 	if len(k.aliases) > 0 {
@@ -132,6 +140,14 @@ func boolText(b bool) string {
 
 // material returns the current key material.
 func (k *key) material() materialRecord { return k.Materials[len(k.Materials)-1] }
+
+// origin is where the key's material comes from.
+func (r *record) origin() string {
+	if r.External {
+		return kmsapi.OriginTypeExternal
+	}
+	return kmsapi.OriginTypeAwsKms
+}
 
 func (k *key) hasMaterial(id string) bool {
 	return slices.ContainsFunc(k.Materials, func(m materialRecord) bool { return m.ID == id })

@@ -31,6 +31,15 @@ func (k *key) mustRotate() error {
 	return nil
 }
 
+// mustRotateByItself checks that the key is of the kind that can be rotated automatically: nobody can make
+// material that others import.
+func (k *key) mustRotateByItself() error {
+	if err := k.mustRotate(); err != nil || !k.External {
+		return err
+	}
+	return unsupported(k.arn + " origin is " + k.origin() + " which is not valid for this operation.")
+}
+
 // EnableKeyRotation has Sweep give a symmetric key new material every
 // RotationPeriodInDays (90 to 2560, default 365), the first time after one period.
 // What older material sealed stays readable.
@@ -62,7 +71,7 @@ func (s *Service) DisableKeyRotation(ctx context.Context, in *kmsapi.DisableKeyR
 }
 
 func (s *Service) setRotation(ctx context.Context, k *key, days int64) error {
-	if err := k.mustRotate(); err != nil {
+	if err := k.mustRotateByItself(); err != nil {
 		return err
 	}
 	return s.alter(ctx, k, enabled, func(r *record, now time.Time) error {
@@ -105,16 +114,11 @@ func (s *Service) RotateKeyOnDemand(ctx context.Context, in *kmsapi.RotateKeyOnD
 	if err := k.mustRotate(); err != nil {
 		return nil, err
 	}
-	err = s.rotate(ctx, k, kmsapi.RotationTypeOnDemand, func(r *record, now time.Time) error {
-		if r.onDemandRotations() >= maxOnDemand {
-			return &kmsapi.LimitExceededException{Message: "The on-demand rotations limit has been reached for the given keyId. " +
-				"No more on-demand rotations can be performed for this key: " + k.arn}
-		}
-		if !r.NextRotation.IsZero() && r.NextRotation.Sub(now) < conflictWindow {
-			return &kmsapi.ConflictException{}
-		}
-		return nil
-	})
+	if k.External {
+		err = s.rotateImported(ctx, k)
+	} else {
+		err = s.rotate(ctx, k, kmsapi.RotationTypeOnDemand, func(r *record, now time.Time) error { return r.mayRotate(k.arn, now) })
+	}
 	return &kmsapi.RotateKeyOnDemandOutput{KeyId: &k.arn}, err
 }
 
@@ -125,6 +129,34 @@ func (r *record) onDemandRotations() (n int) {
 		}
 	}
 	return n
+}
+
+// mayRotate checks the quota, and that no automatic rotation is near.
+func (r *record) mayRotate(arn string, now time.Time) error {
+	if r.onDemandRotations() >= maxOnDemand {
+		return &kmsapi.LimitExceededException{Message: "The on-demand rotations limit has been reached for the given keyId. " +
+			"No more on-demand rotations can be performed for this key: " + arn}
+	}
+	if !r.NextRotation.IsZero() && r.NextRotation.Sub(now) < conflictWindow {
+		return &kmsapi.ConflictException{}
+	}
+	return nil
+}
+
+// rotateImported makes the material current that was imported for it.
+func (s *Service) rotateImported(ctx context.Context, k *key) error {
+	return s.alter(ctx, k, enabled, func(r *record, now time.Time) error {
+		if r.Pending == nil {
+			return invalidState("No available key material pending rotation for the key: " + k.arn + ".")
+		}
+		if err := r.mayRotate(k.arn, now); err != nil {
+			return err
+		}
+		m := *r.Pending
+		m.Created, m.Rotation = now, kmsapi.RotationTypeOnDemand
+		r.Materials, r.Pending = append(slices.Clone(r.Materials), m), nil
+		return nil
+	})
 }
 
 // rotate appends new material to k's, unless check refuses.
@@ -210,6 +242,9 @@ func (s *Service) ListKeyRotations(ctx context.Context, in *kmsapi.ListKeyRotati
 			names = append(names, fmt.Sprintf("%08d", i))
 		}
 	}
+	if all && k.Pending != nil {
+		names = append(names, fmt.Sprintf("%08d", len(k.Materials)))
+	}
 	p, err := turn("ListKeyRotations"+k.ID+boolText(all), names, in.Marker, in.Limit, defaultPage)
 	if err != nil {
 		return nil, err
@@ -223,13 +258,42 @@ func (s *Service) ListKeyRotations(ctx context.Context, in *kmsapi.ListKeyRotati
 }
 
 func (k *key) rotationEntry(i int) *kmsapi.RotationsListEntry {
-	m := k.Materials[i]
+	m := k.Pending
+	if i < len(k.Materials) {
+		m = &k.Materials[i]
+	}
 	e := &kmsapi.RotationsListEntry{KeyId: &k.ID, KeyMaterialId: &m.ID, KeyMaterialState: text(kmsapi.KeyMaterialStateNonCurrent)}
-	if i == len(k.Materials)-1 {
+	switch i {
+	case len(k.Materials) - 1:
 		e.KeyMaterialState = text(kmsapi.KeyMaterialStateCurrent)
+	case len(k.Materials):
+		e.KeyMaterialState = text(kmsapi.KeyMaterialStatePendingRotation)
+	}
+	if m.Imported {
+		m.describe(e)
 	}
 	if m.Rotation != "" {
 		e.RotationDate, e.RotationType = &m.Created, &m.Rotation
 	}
 	return e
+}
+
+// describe tells of imported material.
+func (m *materialRecord) describe(e *kmsapi.RotationsListEntry) {
+	e.ImportState = text(kmsapi.ImportStateImported)
+	if m.Missing {
+		e.ImportState = text(kmsapi.ImportStatePendingImport)
+	} else {
+		e.ExpirationModel, e.ValidTo = m.expiration()
+	}
+	if m.Description != "" {
+		e.KeyMaterialDescription = &m.Description
+	}
+}
+
+func (m materialRecord) expiration() (model *string, validTo *time.Time) {
+	if m.ValidTo.IsZero() {
+		return text(kmsapi.ExpirationModelTypeKeyMaterialDoesNotExpire), nil
+	}
+	return text(kmsapi.ExpirationModelTypeKeyMaterialExpires), &m.ValidTo
 }

@@ -90,13 +90,13 @@ func (s *Service) fetch(ctx context.Context, k *key, materialID string, into *se
 	return nil
 }
 
-// forgetIfGone drops what was cached of a key that was deleted meanwhile. A
+// forgetIfGone drops what was cached of a key that was deleted, or lost material, meanwhile. A
 // deletion leaves the view before it drops, so one of the two drops comes last.
 func (s *Service) forgetIfGone(keyID string) {
 	s.view.mu.RLock()
-	_, ok := s.view.keys[keyID]
+	k, ok := s.view.keys[keyID]
 	s.view.mu.RUnlock()
-	if !ok {
+	if !ok || k.External && !k.complete() {
 		s.secrets.drop(keyID)
 	}
 }

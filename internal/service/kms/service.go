@@ -58,6 +58,7 @@ type Service struct {
 	writing sync.Mutex // serialises mutations, see the package comment
 	view    view
 	secrets *secrets
+	usages  usages
 }
 
 var _ kmsapi.Server = (*Service)(nil)

@@ -13,6 +13,11 @@ import (
 	_ "crypto/sha512"
 	"slices"
 
+	"filippo.io/mldsa"
+	"filippo.io/mldsa/mldsacrypto"
+	"github.com/decred/dcrd/dcrec/secp256k1/v4"
+	koblitzecdsa "github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
+
 	kmsapi "github.com/obscura-video/obscura/internal/awsapi/kms"
 )
 
@@ -41,6 +46,7 @@ var (
 		kmsapi.SigningAlgorithmSpecEcdsaSha384:          {crypto.SHA384, rawOrDigest, signECDSA, verifyECDSA},
 		kmsapi.SigningAlgorithmSpecEcdsaSha512:          {crypto.SHA512, rawOrDigest, signECDSA, verifyECDSA},
 		kmsapi.SigningAlgorithmSpecEd25519Sha512:        {0, []string{kmsapi.MessageTypeRaw}, signEd, verifyEd},
+		kmsapi.SigningAlgorithmSpecMlDsaShake256:        {0, []string{kmsapi.MessageTypeRaw, kmsapi.MessageTypeExternalMu}, signML, verifyML},
 		kmsapi.SigningAlgorithmSpecEd25519PhSha512:      {crypto.SHA512, []string{kmsapi.MessageTypeDigest}, signEd, verifyEd},
 	}
 )
@@ -70,10 +76,15 @@ func (s *Service) Sign(ctx context.Context, in *kmsapi.SignInput) (*kmsapi.SignO
 	if isTrue(in.DryRun) {
 		return nil, dryRun()
 	}
-	signature, err := x.sign(private, x.hash, digest)
+	h := x.hash
+	if messageType == kmsapi.MessageTypeExternalMu {
+		h = mldsacrypto.MLDSAMu
+	}
+	signature, err := x.sign(private, h, digest)
 	if err != nil {
 		return nil, err
 	}
+	s.used(ctx, k, "Sign")
 	return &kmsapi.SignOutput{KeyId: &k.arn, Signature: signature, SigningAlgorithm: in.SigningAlgorithm}, nil
 }
 
@@ -90,6 +101,9 @@ func (s *Service) Verify(ctx context.Context, in *kmsapi.VerifyInput) (*kmsapi.V
 	if err != nil {
 		return nil, err
 	}
+	if messageType == kmsapi.MessageTypeExternalMu {
+		return nil, unsupported("") // the library does not verify by a message representative
+	}
 	private, err := s.privateKey(ctx, k)
 	if err != nil {
 		return nil, err
@@ -100,6 +114,7 @@ func (s *Service) Verify(ctx context.Context, in *kmsapi.VerifyInput) (*kmsapi.V
 	if isTrue(in.DryRun) {
 		return nil, dryRun()
 	}
+	s.used(ctx, k, "Verify")
 	valid := true
 	return &kmsapi.VerifyOutput{KeyId: &k.arn, SignatureValid: &valid, SigningAlgorithm: in.SigningAlgorithm}, nil
 }
@@ -128,6 +143,9 @@ func (x scheme) digest(algorithm, messageType string, message []byte) ([]byte, e
 	if messageType == kmsapi.MessageTypeDigest && len(message) != x.hash.Size() {
 		return nil, invalid("Digest is invalid length for algorithm " + algorithm + ".")
 	}
+	if messageType == kmsapi.MessageTypeExternalMu && len(message) != muBytes {
+		return nil, invalid("Digest is invalid length for algorithm " + algorithm + ".")
+	}
 	twice := algorithm == kmsapi.SigningAlgorithmSpecEd25519PhSha512
 	if x.hash == 0 || messageType == kmsapi.MessageTypeDigest && !twice {
 		return message, nil
@@ -135,6 +153,18 @@ func (x scheme) digest(algorithm, messageType string, message []byte) ([]byte, e
 	h := x.hash.New()
 	h.Write(message)
 	return h.Sum(nil), nil
+}
+
+// muBytes is the length of ML-DSA's message representative (FIPS 204, algorithm 7).
+const muBytes = 64
+
+// signML signs a message with the empty context, or a message representative.
+func signML(key crypto.Signer, h crypto.Hash, message []byte) ([]byte, error) {
+	return key.Sign(rand.Reader, message, h)
+}
+
+func verifyML(public crypto.PublicKey, _ crypto.Hash, message, signature []byte) bool {
+	return mldsa.Verify(public.(*mldsa.PublicKey), message, signature, nil) == nil
 }
 
 func signPSS(key crypto.Signer, h crypto.Hash, digest []byte) ([]byte, error) {
@@ -159,6 +189,10 @@ func signECDSA(key crypto.Signer, h crypto.Hash, digest []byte) ([]byte, error) 
 }
 
 func verifyECDSA(public crypto.PublicKey, _ crypto.Hash, digest, signature []byte) bool {
+	if p, ok := public.(*secp256k1.PublicKey); ok {
+		parsed, err := koblitzecdsa.ParseDERSignature(signature)
+		return err == nil && parsed.Verify(digest, p)
+	}
 	return ecdsa.VerifyASN1(public.(*ecdsa.PublicKey), digest, signature)
 }
 

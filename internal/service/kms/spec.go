@@ -11,6 +11,8 @@ import (
 	"crypto/x509"
 	"slices"
 
+	"filippo.io/mldsa"
+
 	kmsapi "github.com/obscura-video/obscura/internal/awsapi/kms"
 )
 
@@ -25,28 +27,37 @@ type spec struct {
 	encrypt, sign, mac, agree []string
 	// generate returns new material: random bytes, or a PKCS #8 private key.
 	generate func() ([]byte, error)
+	// take returns what imported material is stored as; nil where none can be imported.
+	take func(plain []byte) ([]byte, bool)
 }
 
 var specs = map[string]spec{
-	kmsapi.KeySpecSymmetricDefault: {encrypt: []string{kmsapi.EncryptionAlgorithmSpecSymmetricDefault}, generate: random(symmetricBytes)},
+	kmsapi.KeySpecSymmetricDefault: {encrypt: []string{kmsapi.EncryptionAlgorithmSpecSymmetricDefault}, generate: random(symmetricBytes), take: takeBytes(symmetricBytes)},
 
-	kmsapi.KeySpecHmac224: {mac: []string{kmsapi.MacAlgorithmSpecHmacSha224}, generate: random(28)},
-	kmsapi.KeySpecHmac256: {mac: []string{kmsapi.MacAlgorithmSpecHmacSha256}, generate: random(32)},
-	kmsapi.KeySpecHmac384: {mac: []string{kmsapi.MacAlgorithmSpecHmacSha384}, generate: random(48)},
-	kmsapi.KeySpecHmac512: {mac: []string{kmsapi.MacAlgorithmSpecHmacSha512}, generate: random(64)},
+	kmsapi.KeySpecHmac224: {mac: []string{kmsapi.MacAlgorithmSpecHmacSha224}, generate: random(28), take: takeBytes(28)},
+	kmsapi.KeySpecHmac256: {mac: []string{kmsapi.MacAlgorithmSpecHmacSha256}, generate: random(32), take: takeBytes(32)},
+	kmsapi.KeySpecHmac384: {mac: []string{kmsapi.MacAlgorithmSpecHmacSha384}, generate: random(48), take: takeBytes(48)},
+	kmsapi.KeySpecHmac512: {mac: []string{kmsapi.MacAlgorithmSpecHmacSha512}, generate: random(64), take: takeBytes(64)},
 
-	kmsapi.KeySpecRsa2048: {encrypt: oaep, sign: rsaSignatures, generate: rsaKey(2048)},
-	kmsapi.KeySpecRsa3072: {encrypt: oaep, sign: rsaSignatures, generate: rsaKey(3072)},
-	kmsapi.KeySpecRsa4096: {encrypt: oaep, sign: rsaSignatures, generate: rsaKey(4096)},
+	kmsapi.KeySpecRsa2048: {encrypt: oaep, sign: rsaSignatures, generate: rsaKey(2048), take: takePrivate(isRSA(2048))},
+	kmsapi.KeySpecRsa3072: {encrypt: oaep, sign: rsaSignatures, generate: rsaKey(3072), take: takePrivate(isRSA(3072))},
+	kmsapi.KeySpecRsa4096: {encrypt: oaep, sign: rsaSignatures, generate: rsaKey(4096), take: takePrivate(isRSA(4096))},
 
-	kmsapi.KeySpecEccNistP256: {sign: []string{kmsapi.SigningAlgorithmSpecEcdsaSha256}, agree: ecdhOnly, generate: ecKey(elliptic.P256())},
-	kmsapi.KeySpecEccNistP384: {sign: []string{kmsapi.SigningAlgorithmSpecEcdsaSha384}, agree: ecdhOnly, generate: ecKey(elliptic.P384())},
-	kmsapi.KeySpecEccNistP521: {sign: []string{kmsapi.SigningAlgorithmSpecEcdsaSha512}, agree: ecdhOnly, generate: ecKey(elliptic.P521())},
+	kmsapi.KeySpecEccNistP256: {sign: []string{kmsapi.SigningAlgorithmSpecEcdsaSha256}, agree: ecdhOnly, generate: ecKey(elliptic.P256()), take: takePrivate(isEC(elliptic.P256()))},
+	kmsapi.KeySpecEccNistP384: {sign: []string{kmsapi.SigningAlgorithmSpecEcdsaSha384}, agree: ecdhOnly, generate: ecKey(elliptic.P384()), take: takePrivate(isEC(elliptic.P384()))},
+	kmsapi.KeySpecEccNistP521: {sign: []string{kmsapi.SigningAlgorithmSpecEcdsaSha512}, agree: ecdhOnly, generate: ecKey(elliptic.P521()), take: takePrivate(isEC(elliptic.P521()))},
 
 	kmsapi.KeySpecEccNistEdwards25519: {
 		sign:     []string{kmsapi.SigningAlgorithmSpecEd25519Sha512, kmsapi.SigningAlgorithmSpecEd25519PhSha512},
-		generate: edKey,
+		generate: edKey, take: takePrivate(isEd),
 	},
+	kmsapi.KeySpecEccSecgP256k1: {
+		sign: []string{kmsapi.SigningAlgorithmSpecEcdsaSha256}, generate: newKoblitz, take: takePrivate(isKoblitz),
+	},
+
+	kmsapi.KeySpecMlDsa44: {sign: mlDSA, generate: mlDSAKey(mldsa.MLDSA44())},
+	kmsapi.KeySpecMlDsa65: {sign: mlDSA, generate: mlDSAKey(mldsa.MLDSA65())},
+	kmsapi.KeySpecMlDsa87: {sign: mlDSA, generate: mlDSAKey(mldsa.MLDSA87())},
 }
 
 var (
@@ -56,6 +67,7 @@ var (
 		kmsapi.SigningAlgorithmSpecRsassaPkcs1V15Sha512, kmsapi.SigningAlgorithmSpecRsassaPssSha256,
 		kmsapi.SigningAlgorithmSpecRsassaPssSha384, kmsapi.SigningAlgorithmSpecRsassaPssSha512,
 	}
+	mlDSA    = []string{kmsapi.SigningAlgorithmSpecMlDsaShake256}
 	ecdhOnly = []string{kmsapi.KeyAgreementAlgorithmSpecEcdh}
 )
 
@@ -122,4 +134,14 @@ func edKey() ([]byte, error) {
 		return nil, err
 	}
 	return x509.MarshalPKCS8PrivateKey(k)
+}
+
+func mlDSAKey(params mldsa.Parameters) func() ([]byte, error) {
+	return func() ([]byte, error) {
+		k, err := mldsa.GenerateKey(params)
+		if err != nil {
+			return nil, err
+		}
+		return marshalPrivate(k)
+	}
 }

@@ -14,7 +14,9 @@ type need int
 const (
 	// anyState: DescribeKey, key policies, lists, RetireGrant, RevokeGrant, DeleteAlias.
 	anyState need = iota
-	// notPending: what alters a key that is to stay: EnableKey, DisableKey,
+	// settled: EnableKey, DisableKey.
+	settled
+	// notPending: what alters a key that is to stay:
 	// ScheduleKeyDeletion, UpdateKeyDescription, tags, an alias's new target.
 	notPending
 	// enabled: all cryptography, CreateGrant, GetPublicKey, rotation.
@@ -34,8 +36,13 @@ func (k *key) check(n need) error {
 		return nil
 	case state == kmsapi.KeyStatePendingDeletion:
 		return invalidState(k.arn + " is pending deletion.")
-	case state == kmsapi.KeyStateDisabled:
+	case state == kmsapi.KeyStatePendingImport:
 		if n == notPending {
+			return nil
+		}
+		return invalidState(k.arn + " is pending import.")
+	case state == kmsapi.KeyStateDisabled:
+		if n == notPending || n == settled {
 			return nil
 		}
 		return &kmsapi.DisabledException{Message: k.arn + " is disabled."}

@@ -8,7 +8,8 @@ import (
 )
 
 // Sweep does what is due: keys at the end of their waiting period are deleted,
-// with all rows of theirs, and keys whose automatic rotation is due get new
+// with all rows of theirs, imported material that has expired is destroyed, the last
+// uses of keys are written, and keys whose automatic rotation is due get new
 // material. The server calls it regularly; between two calls a key whose deletion
 // is due is already treated as gone, and only its wrapped material still exists.
 // It stops at the first error and can be called again.
@@ -16,7 +17,10 @@ func (s *Service) Sweep(ctx context.Context) error {
 	if err := s.mutate(ctx, func(time.Time) (edit, error) { return edit{}, nil }); err != nil {
 		return err
 	}
-	return s.rotateDue(ctx)
+	if err := s.rotateDue(ctx); err != nil {
+		return err
+	}
+	return s.writeUsages(ctx)
 }
 
 // removeDue deletes the keys whose deletion is due, each in a transaction of its

@@ -31,6 +31,8 @@ type view struct {
 	grantCount map[string]int // by key id
 	// dying are the keys pending deletion, with their deadlines.
 	dying map[string]time.Time
+	// imported are the keys that have imported material which expires.
+	imported map[string]*key
 }
 
 // granteeKey finds the grants of one principal on one key.
@@ -47,9 +49,9 @@ func (v *view) key(id string, now time.Time) (*key, bool, error) {
 		return nil, false, errStale
 	}
 	if k == nil || k.gone(now) {
-		k, ok = nil, false
+		return nil, false, nil
 	}
-	return k, ok, nil
+	return k.at(now), ok, nil
 }
 
 // aliasTarget returns the id of the key that an alias names.
@@ -67,6 +69,8 @@ type edit struct {
 	aliases     []aliasRecord
 	dropAliases []string
 	materials   []material
+	// dropMaterials are of keys that stay.
+	dropMaterials []materialRef
 	grants      []grantRecord
 	dropGrants  []*grantRecord
 }
@@ -95,6 +99,9 @@ func (s *Service) mutate(ctx context.Context, fn func(now time.Time) (edit, erro
 	}
 	now := s.cfg.Now().UTC()
 	if err := s.removeDue(ctx, now); err != nil {
+		return err
+	}
+	if err := s.expire(ctx, now); err != nil {
 		return err
 	}
 	e, err := fn(now)
@@ -152,6 +159,9 @@ func (s *Service) commit(ctx context.Context, e edit) error {
 	s.view.show(e, keys)
 	for _, id := range e.dropKeys {
 		s.secrets.drop(id)
+	}
+	for _, ref := range e.dropMaterials {
+		s.secrets.drop(ref.keyID)
 	}
 	return nil
 }
@@ -217,7 +227,7 @@ func (s *Service) aliasesAfter(id string, e edit) []string {
 func (s *Service) write(tx meta.Tx, e edit) error {
 	for _, id := range e.dropKeys {
 		tx.Delete(keyRow(id))
-		for _, kind := range []string{"m", "g"} {
+		for _, kind := range []string{"m", "g", "u"} {
 			prefix := meta.Key(space, kind, id)
 			tx.DeleteRange(prefix, meta.PrefixEnd(prefix))
 		}
@@ -230,6 +240,9 @@ func (s *Service) write(tx meta.Tx, e edit) error {
 	}
 	for _, m := range e.materials {
 		tx.Put(materialRow(m.keyID, m.id), m.wrapped)
+	}
+	for _, ref := range e.dropMaterials {
+		tx.Delete(materialRow(ref.keyID, ref.id))
 	}
 	for _, r := range e.keys {
 		if err := putJSON(tx, keyRow(r.ID), r); err != nil {
@@ -267,6 +280,7 @@ func (v *view) show(e edit, keys []*key) {
 	for _, id := range e.dropKeys {
 		delete(v.keys, id)
 		delete(v.dying, id)
+		delete(v.imported, id)
 		v.keyIDs = without(v.keyIDs, id)
 		for _, g := range v.grants {
 			if g.KeyID == id {
@@ -297,6 +311,10 @@ func (v *view) show(e edit, keys []*key) {
 func (v *view) showKey(k *key) {
 	v.keys[k.ID] = k
 	delete(v.dying, k.ID)
+	delete(v.imported, k.ID)
+	if k.expires() {
+		v.imported[k.ID] = k
+	}
 	if k.State == kmsapi.KeyStatePendingDeletion {
 		v.dying[k.ID] = k.Deletion
 	}
