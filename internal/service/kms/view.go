@@ -71,8 +71,8 @@ type edit struct {
 	materials   []material
 	// dropMaterials are of keys that stay.
 	dropMaterials []materialRef
-	grants      []grantRecord
-	dropGrants  []*grantRecord
+	grants        []grantRecord
+	dropGrants    []*grantRecord
 }
 
 // material is new key material. The maker of the edit clears its secret.
