@@ -146,6 +146,7 @@ var denied = []string{"AccessDenied", "AccessDeniedException", "NotAuthorizedExc
 // signature it must not get past the door; without permission it must be denied, by AWS's text, and not tell
 // whether what it is about exists; and for root it must come to an end that is not the server's fault.
 func TestEveryOperationIsDecided(t *testing.T) {
+	t.Parallel()
 	s := rig.Start(t)
 	nobody := s.User(t, "nobody", "")
 	everything := apis()

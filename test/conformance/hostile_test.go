@@ -89,6 +89,7 @@ func hostileMedia() []struct {
 // TestHostileMediaIsRefused: each gets the acknowledgement that AWS's list of errors has for it, the connection
 // ends, nothing of it is stored, and what was stored before reads back unchanged.
 func TestHostileMediaIsRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.createStream("door", kinesisvideo.CreateStreamInput{})
 	if err := w.putOne(w.root, "door", 500); err != nil {
@@ -157,6 +158,7 @@ func checkRefused(t *testing.T, w *world, id int, body []byte) {
 
 // TestForgedRequestsAreRefused: what was not signed by a known key, for here and now, does nothing.
 func TestForgedRequestsAreRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	const body = `{"StreamName":"forged"}`
 	now := time.Now()
@@ -231,6 +233,7 @@ func setBody(r *http.Request, body string) {
 
 // TestWrongLengthsDoNothing: bodies shorter or longer than they claim to be, and larger than allowed.
 func TestWrongLengthsDoNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	u, err := url.Parse(w.API)
 	if err != nil {
@@ -281,6 +284,7 @@ func TestWrongLengthsDoNothing(t *testing.T) {
 
 // TestNamesStayInTheirFolder: no name makes a file anywhere but in the data directory.
 func TestNamesStayInTheirFolder(t *testing.T) {
+	t.Parallel()
 	outside := t.TempDir()
 	s := rig.Start(t, func(c *server.Config) { c.Data = filepath.Join(outside, "data") })
 	c := newClients(t, s, s.Root)
@@ -303,6 +307,7 @@ func TestNamesStayInTheirFolder(t *testing.T) {
 
 // TestFullDiskPromisesNothing: below the free-space floor nothing is acknowledged, and what was there is readable.
 func TestFullDiskPromisesNothing(t *testing.T) {
+	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
 	at := func(floor int64) (*world, func()) {
 		s, stop := rig.Run(t, func(c *server.Config) { c.Data, c.FreeSpace = data, floor })
@@ -336,6 +341,7 @@ func TestFullDiskPromisesNothing(t *testing.T) {
 
 // TestWrongFolderOrKeyChangesNothing: a server that cannot have a folder says why and leaves it as it was.
 func TestWrongFolderOrKeyChangesNothing(t *testing.T) {
+	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
 	s, stop := rig.Run(t, func(c *server.Config) { c.Data = data })
 	w := &world{Server: s, t: t, id: map[string]string{}, root: newClients(t, s, s.Root)}

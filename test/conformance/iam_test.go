@@ -269,6 +269,7 @@ func iamSteps() []step {
 }
 
 func TestIAM(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.walk(iamSteps())
 	absent := aws.String("absent")

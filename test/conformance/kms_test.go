@@ -212,6 +212,7 @@ func (w *world) equal(what string, got, want any) {
 }
 
 func TestKMS(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.makeKeys()
 	w.walk(kmsSteps())
@@ -264,6 +265,7 @@ func TestKMS(t *testing.T) {
 
 // TestKMSWithSDKv1 shows that the older SDK, which many programs still use, agrees.
 func TestKMSWithSDKv1(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := kmsv1.New(w.V1(w.Root))
 	key, err := c.CreateKey(&kmsv1.CreateKeyInput{})

@@ -23,6 +23,7 @@ import (
 // TestLeastPrivilege: the smallest policies that AWS's guides give to a producer and to a consumer suffice, with
 // a key of the customer's, and nothing else can be done with them.
 func TestLeastPrivilege(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	if err := run(w.root, w.root.kms.CreateKey, &kms.CreateKeyInput{}, func(o *kms.CreateKeyOutput) { w.keep("key", o.KeyMetadata.Arn) }); err != nil {
 		t.Fatal(err)
@@ -78,6 +79,7 @@ func TestLeastPrivilege(t *testing.T) {
 // TestManagedKeyIsMadeByItsFirstUse: who creates a stream touches no key; who puts media into it gets the
 // AWS-managed one.
 func TestManagedKeyIsMadeByItsFirstUse(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	exists := func() bool {
 		found := false
@@ -137,6 +139,7 @@ func (u *upload) send() error {
 // TestKeyBitesAtOnce: what is done to a KMS key ends the uploads and the downloads that run with it, with the
 // error that says what happened, and nothing is readable until it is undone.
 func TestKeyBitesAtOnce(t *testing.T) {
+	t.Parallel()
 	deny := aws.String(`{"Version":"2012-10-17","Statement":[
 		{"Effect":"Allow","Principal":{"AWS":"` + accountRoot + `"},"Action":"kms:*","Resource":"*"},
 		{"Effect":"Deny","Principal":"*","Action":["kms:GenerateDataKey*","kms:Decrypt"],"Resource":"*"}]}`)
@@ -223,6 +226,7 @@ func TestKeyBitesAtOnce(t *testing.T) {
 
 // TestDeletedStreamEndsItsConnections: an upload into a stream that is deleted is told so.
 func TestDeletedStreamEndsItsConnections(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.Permit(t, "worker", rig.Allow("*", "*"))
 	arn := w.createStream("door", kinesisvideo.CreateStreamInput{})
@@ -244,6 +248,7 @@ func TestDeletedStreamEndsItsConnections(t *testing.T) {
 
 // TestWithdrawnPermissionEndsUploads: what a caller may no longer do ends while it is being done.
 func TestWithdrawnPermissionEndsUploads(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.Permit(t, "worker", rig.Allow("kinesisvideo:PutMedia", "*", "kms:*", "*"))
 	w.createStream("door", kinesisvideo.CreateStreamInput{})
@@ -263,6 +268,7 @@ func TestWithdrawnPermissionEndsUploads(t *testing.T) {
 
 // TestRetentionZeroIsReceivedNotPersisted: a stream without retention promises less, and does not lie about it.
 func TestRetentionZeroIsReceivedNotPersisted(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.Permit(t, "worker", rig.Allow("*", "*"))
 	w.createStream("buffer", kinesisvideo.CreateStreamInput{DataRetentionInHours: aws.Int32(0)})
@@ -288,6 +294,7 @@ func TestRetentionZeroIsReceivedNotPersisted(t *testing.T) {
 
 // TestAuditKnowsEveryUseOfAKey: the uses of a stream's key by the service are on the record, as the caller's.
 func TestAuditKnowsEveryUseOfAKey(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.createStream("door", kinesisvideo.CreateStreamInput{})
 	if err := errors.Join(w.putOne(w.root, "door", 1000), w.getOne(w.root, "door", "EARLIEST")); err != nil {

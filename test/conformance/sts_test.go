@@ -43,6 +43,7 @@ func stsSteps() []step {
 }
 
 func TestSTS(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	role := &iam.CreateRoleInput{RoleName: aws.String("watcher"), AssumeRolePolicyDocument: aws.String(trustRoot)}
 	if err := run(w.root, w.root.iam.CreateRole, role); err != nil {
@@ -62,6 +63,7 @@ func TestSTS(t *testing.T) {
 // TestSessionMayDoWhatItsRoleMay: a session has its role's permissions, narrowed by its own policy, and none of
 // the caller's; a changed token or a wrong secret opens nothing.
 func TestSessionMayDoWhatItsRoleMay(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.root
 	if err := run(c, c.iam.CreateRole, &iam.CreateRoleInput{RoleName: aws.String("watcher"), AssumeRolePolicyDocument: aws.String(trustRoot)}); err != nil {
@@ -167,6 +169,7 @@ func trailSteps() []step {
 }
 
 func TestCloudTrail(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.walk(trailSteps())
 	w.refuse([]failure{

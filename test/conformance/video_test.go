@@ -198,6 +198,7 @@ func (w *world) createStream(name string, in kinesisvideo.CreateStreamInput) str
 }
 
 func TestKinesisVideo(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.walk(videoSteps())
 	w.createStream("hall", kinesisvideo.CreateStreamInput{})
@@ -257,6 +258,7 @@ func TestKinesisVideo(t *testing.T) {
 
 // TestEveryBuiltOperationIsWalked: what the server answers otherwise than with "not built" is among the steps.
 func TestEveryBuiltOperationIsWalked(t *testing.T) {
+	t.Parallel()
 	s := rig.Start(t)
 	var walked []string
 	for _, steps := range [][]step{kmsSteps(), iamSteps(), stsSteps(), trailSteps(), videoSteps()} {

@@ -203,7 +203,7 @@ func rounds() int {
 	case testing.Short():
 		return 2
 	}
-	return 5
+	return 3
 }
 
 func TestKilledServerKeepsItsPromises(t *testing.T) {

@@ -151,7 +151,11 @@ func TestFootageComesBackAsItWas(t *testing.T) {
 	rig.Need(t, "ffmpeg", "-version")
 	data := filepath.Join(t.TempDir(), "data")
 	rig.StartProcess(t, data, "--free-space", "-1")
-	for i, c := range clips() {
+	all := clips()
+	if !rig.Full() {
+		all = all[:1]
+	}
+	for i, c := range all {
 		t.Run(c.name, func(t *testing.T) {
 			source := c.make(t)
 			sent := framehash(t, source)
