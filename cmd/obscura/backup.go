@@ -69,7 +69,7 @@ func backup(ctx context.Context, t *terminal, c server.BackupConfig) error {
 		return err
 	}
 	rootKeyAdvice(t, m)
-	fmt.Fprintf(t.err, "  next  obscura backup check %s\n", shellQuote(c.To))
+	fmt.Fprintf(t.err, "  next  %s\n", t.pasteable("obscura backup check "+shellQuote(c.To)))
 	return nil
 }
 
@@ -169,6 +169,6 @@ func tellRestore(t *terminal, m *server.Manifest, c server.RestoreConfig) error 
 		next += " --root-file " + shellQuote(file)
 		fmt.Fprintln(t.err, "The root key was not in the backup; the server needs it.")
 	}
-	fmt.Fprintf(t.err, "  next  %s\n", next)
+	fmt.Fprintf(t.err, "  next  %s\n", t.pasteable(next))
 	return nil
 }

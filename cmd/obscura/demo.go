@@ -252,9 +252,13 @@ func demoNext(t *terminal, conn *connection, o *demoOptions, file string) {
 	data := shellQuote(conn.data)
 	t.note("")
 	t.note("In another terminal:")
-	t.note("  obscura view --data %s --stream %s --output - | ffplay -", data, demoStream)
-	t.note("  obscura view --data %s --stream %s --from earliest --until-idle 3s --output demo.mkv", data, demoStream)
-	t.note("  eval \"$(obscura env --data %s)\"; aws kinesisvideo list-streams", data)
+	for _, line := range []string{
+		fmt.Sprintf("obscura view --data %s --stream %s --output - | ffplay -", data, demoStream),
+		fmt.Sprintf("obscura view --data %s --stream %s --from earliest --until-idle 3s --output demo.mkv", data, demoStream),
+		fmt.Sprintf(`eval "$(obscura env --data %s)"; aws kinesisvideo list-streams`, data),
+	} {
+		t.note("  %s", t.pasteable(line))
+	}
 	t.note("  %s   is what was viewed and checked", file)
 	t.note("")
 	if o.data == "" {

@@ -78,7 +78,7 @@ func (t *terminal) report(p *problem) {
 	if t.json {
 		enc := json.NewEncoder(t.err)
 		_ = enc.Encode(map[string]string{
-			"error": p.What, "why": p.Why, "next": p.Next, "code": p.Code, "requestId": p.RequestID,
+			"error": p.What, "why": p.Why, "next": t.pasteable(p.Next), "code": p.Code, "requestId": p.RequestID,
 		})
 		return
 	}
@@ -89,7 +89,7 @@ func (t *terminal) report(p *problem) {
 		}
 	}
 	line("why: ", p.Why)
-	line("next:", p.Next)
+	line("next:", t.pasteable(p.Next))
 	code := p.Code
 	if p.RequestID != "" {
 		code = strings.TrimSpace(code + "  request " + p.RequestID)

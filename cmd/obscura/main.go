@@ -11,25 +11,45 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 )
 
 func main() {
-	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	t := newTerminal(os.Stdin, os.Stdout, os.Stderr)
+	t.self = calledAs(os.Args[0])
+	os.Exit(runOn(t, os.Args[1:]))
+}
+
+// calledAs is what a person types to run this program: its name where the PATH leads to it, else as it was called.
+func calledAs(arg0 string) string {
+	const name = "obscura"
+	self, err := os.Executable()
+	if err != nil {
+		return name
+	}
+	if found, err := exec.LookPath(name); err == nil && found == self || !strings.ContainsRune(arg0, os.PathSeparator) {
+		return name
+	}
+	return shellQuote(arg0)
 }
 
 // run is main with its surroundings given, so that tests can call it. It returns the exit code.
 func run(args []string, stdin *os.File, stdout, stderr *os.File) int {
-	t := newTerminal(stdin, stdout, stderr)
+	return runOn(newTerminal(stdin, stdout, stderr), args)
+}
+
+func runOn(t *terminal, args []string) int {
 	ctx, stop := interruptible(context.Background(), t)
 	defer stop()
 	root := newRoot(t)
 	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetOut(t.out)
+	root.SetErr(t.err)
 	if err := root.ExecuteContext(ctx); err != nil {
 		return t.fail(err)
 	}

@@ -119,7 +119,7 @@ func greet(t *terminal, s *server.Server, data string) {
 	if data != server.DefaultData {
 		next = fmt.Sprintf(`eval "$(obscura env --data %s)"`, shellQuote(data))
 	}
-	fmt.Fprintf(t.err, "  next  %s\n", next)
+	fmt.Fprintf(t.err, "  next  %s\n", t.pasteable(next))
 }
 
 // explainStart turns what stopped a start into what a person can do about it.

@@ -13,12 +13,23 @@ import (
 // terminal is where the program talks: the answer on out, everything else on err.
 type terminal struct {
 	in, out, err *os.File
+	self         string // how this program was called
 	color        string // auto, always, never
 	json         bool
 }
 
 func newTerminal(in, out, err *os.File) *terminal {
-	return &terminal{in: in, out: out, err: err, color: "auto"}
+	return &terminal{in: in, out: out, err: err, self: "obscura", color: "auto"}
+}
+
+// pasteable writes a command line of this program in the way in which it was called, so that the line works
+// where obscura is not in the PATH.
+func (t *terminal) pasteable(line string) string {
+	const name = "obscura "
+	if rest, ok := strings.CutPrefix(line, name); ok {
+		line = t.self + " " + rest
+	}
+	return strings.ReplaceAll(line, "$("+name, "$("+t.self+" ")
 }
 
 func (t *terminal) addFlags(f *pflag.FlagSet) {
@@ -48,17 +59,6 @@ func (t *terminal) colored() bool {
 		return false
 	}
 	return t.live() && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-}
-
-// utf8 says whether the locale can show more than ASCII.
-func (t *terminal) utf8() bool {
-	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
-		if v := os.Getenv(name); v != "" {
-			v = strings.ToLower(v)
-			return strings.Contains(v, "utf-8") || strings.Contains(v, "utf8")
-		}
-	}
-	return false
 }
 
 func (t *terminal) paint(code, s string) string {
