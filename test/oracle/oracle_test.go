@@ -16,6 +16,7 @@ import (
 
 var (
 	cases = flag.Int("oracle.n", 6000, "how many requests to decide twice")
+	small = flag.Bool("oracle.shrink", true, "whether to make a case smaller on which the two disagree")
 	start = flag.Uint64("oracle.seed", 1, "where the dice start")
 )
 
@@ -43,7 +44,9 @@ func TestEvaluateAgreesWithOracle(t *testing.T) {
 			t.Fatalf("case %d from seed %d: %s", i, *start, explain(w))
 		}
 	}
-	seen.check(t)
+	if *cases >= 5000 {
+		seen.check(t)
+	}
 }
 
 // compare says how a decision contradicts the oracle's verdict, or nothing.
@@ -107,7 +110,7 @@ func disagreement(w oracle.World) string {
 
 // explain makes a world on which the two disagree smaller, as long as they do, and prints it.
 func explain(w oracle.World) string {
-	for shrunk := true; shrunk; {
+	for shrunk := *small; shrunk; {
 		w, shrunk = shrink(w)
 	}
 	text, _ := json.MarshalIndent(w, "", " ")
