@@ -39,6 +39,15 @@ func attacks() []attack {
 			now := w.produceAll(w.sealer(nil), 1)
 			return w.after(now[0], old[0])
 		}},
+		{"old session replayed with a link made up", ErrFrame, 0, func(w *world) (int, error) {
+			old := w.produceAll(w.sealer(nil), 1)
+			s := w.sealer(nil)
+			now := w.produceAll(s, 1)
+			p := old[0][0].Payload
+			hdr := 4 + statementBytes + headerBytes
+			old[0][0].Payload = append(appendRecord(bytes.Clone(p[:hdr]), recPrevious, s.last.encode()), p[hdr:]...)
+			return w.after(now[0], old[0])
+		}},
 		{"last block cut off", ErrSignature, -1, func(w *world) (int, error) {
 			f := w.produce(w.sealer(nil))
 			return w.after(f[:6])

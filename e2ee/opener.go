@@ -369,7 +369,11 @@ func (o *Opener) begin(f *fragment, records []record) error {
 	if !hmac.Equal(headerMAC(f.epochKey, g.hash[:], h.body()), h.mac[:]) {
 		return g.blame(refuse(ErrHeader, "message authentication code"))
 	}
-	if err := o.place(f, records); err != nil {
+	link, err := f.linkBefore(records)
+	if err != nil {
+		return err
+	}
+	if err := o.place(f, link); err != nil {
 		return err
 	}
 	return o.timely(f)

@@ -74,7 +74,7 @@ func ParseCode(s string) (PairingCode, error) {
 	c.Expires = fromMillis(int64(r.u64()))
 	c.Endpoint = string(r.bytes(1))
 	r.take(3)
-	if err != nil || !r.done() || string(c.bytes()) != string(b) {
+	if err != nil || !r.done() || c.Text() != ungroup(s) {
 		return PairingCode{}, refuse(ErrFormat, "pairing code: a letter is wrong or missing")
 	}
 	if version != formatVersion {

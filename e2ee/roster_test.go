@@ -359,3 +359,9 @@ func TestWrongGrantIsNobodysTampering(t *testing.T) {
 		}
 	}
 }
+
+// recipients is the last part of snapshot.
+func (t *Trust) recipients(stream StreamID, now time.Time) []recipient {
+	_, _, to := t.snapshot(stream, now)
+	return to
+}

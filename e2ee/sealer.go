@@ -163,7 +163,6 @@ func (s *Sealer) Begin(capture time.Time) error {
 		f.header.flags |= flagSynced
 	}
 	if s.keysDue(now) {
-		f.header.flags |= flagKeys
 		s.keysAt, s.keysSent = capture, now
 	}
 	f.header.keysAt = millis(s.keysAt)
@@ -177,12 +176,11 @@ func (s *Sealer) Begin(capture time.Time) error {
 
 // ensureGeneration starts a new generation when roster, recipients, age or counters ask for it.
 func (s *Sealer) ensureGeneration(capture, now time.Time) error {
-	roster, hash := s.cfg.Trust.Roster()
+	roster, hash, to := s.cfg.Trust.snapshot(s.stream, now)
 	m := roster.member(s.cfg.Identity.fp)
 	if m == nil || m.Role != RoleProducer || !m.admits(s.stream, now) {
 		return s.fail(ErrProducer, "roster %d", roster.Version)
 	}
-	to := s.cfg.Trust.recipients(s.stream, now)
 	if len(to) == 0 {
 		return s.fail(ErrNoRecipients, "roster %d", roster.Version)
 	}
@@ -307,11 +305,13 @@ func (s *Sealer) writePreamble() error {
 	hdr := append(append(append([]byte(nil), g.raw...), h...), mac...)
 	f.hdr = sha256.Sum256(hdr)
 	f.preamble = appendRecord(nil, recHDR, hdr)
-	if f.header.flags&flagKeys != 0 {
+	if f.header.keysAt == f.header.capture {
 		f.preamble = appendRecord(f.preamble, recKeys, g.keys)
 	}
 	if p := s.cfg.Previous; p != nil && s.last == (Link{}) { // until one is complete
-		f.preamble = appendRecord(f.preamble, recPrevious, p.encode())
+		if err := s.addSealed(recPrevious, p.encode()); err != nil {
+			return err
+		}
 	}
 	tracks, err := encodeTracks(s.cfg.Tracks)
 	if err != nil {

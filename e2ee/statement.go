@@ -82,7 +82,6 @@ func (s *statement) verify(public []byte) bool {
 // Flags of a header.
 const (
 	flagSynced = 1 << 0 // the producer's clock was synchronised
-	flagKeys   = 1 << 1 // a key package is in this fragment
 )
 
 // header places a fragment: signed with the fragment, and by its MAC authentic before the first frame is opened.

@@ -206,8 +206,9 @@ type recipient struct {
 	key []byte
 }
 
-// recipients are all who may open the stream now, in a fixed order.
-func (t *Trust) recipients(stream StreamID, now time.Time) []recipient {
+// snapshot returns the roster in force, its hash, and all who may open the stream now, in a fixed order: as one, so that a
+// roster that comes in meanwhile changes all or nothing.
+func (t *Trust) snapshot(stream StreamID, now time.Time) (*Roster, [32]byte, []recipient) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	expired := now.After(t.roster.Expires) && t.roster.RecoveryOnlyAfterExpiry
@@ -227,7 +228,7 @@ func (t *Trust) recipients(stream StreamID, now time.Time) []recipient {
 		}
 	}
 	slices.SortFunc(to, func(a, b recipient) int { return cmp.Or(bytes.Compare(a.fp[:], b.fp[:]), bytes.Compare(a.key, b.key)) })
-	return to
+	return t.roster.Roster, t.roster.hash, to
 }
 
 // producer finds the producer whose fingerprint begins with prefix and who could send to stream at a time.

@@ -2,10 +2,13 @@
 
 package e2ee
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // place checks a fragment against the ones confirmed before: order, chain, generation and roster only go forward.
-func (o *Opener) place(f *fragment, records []record) error {
+func (o *Opener) place(f *fragment, link *Link) error {
 	h := &f.header
 	if d, ok := o.links[linkKey{f.session, h.sequence - 1}]; ok && d != h.previous {
 		return refuse(ErrFork, "fragment %d does not follow the one confirmed earlier", h.sequence)
@@ -18,7 +21,7 @@ func (o *Opener) place(f *fragment, records []record) error {
 		return refuse(ErrStale, "roster %d after %d", f.rosterVersion, last.RosterVersion)
 	}
 	if f.session != last.Session {
-		return o.placeSession(f, last, records)
+		return o.placeSession(f, last, link)
 	}
 	switch {
 	case f.generation < last.Generation:
@@ -32,25 +35,32 @@ func (o *Opener) place(f *fragment, records []record) error {
 	return nil
 }
 
+// linkBefore opens what the producer says of where its session before ended; nil when it says nothing.
+func (f *fragment) linkBefore(records []record) (*Link, error) {
+	at := slices.IndexFunc(records, func(r record) bool { return r.kind == recPrevious })
+	if at < 0 {
+		return nil, nil
+	}
+	plain, err := f.open(records[at], 0, 0)
+	if err != nil {
+		return nil, err
+	}
+	l, ok := parseLink(plain)
+	if !ok {
+		return nil, refuse(ErrFrame, "link to the session before")
+	}
+	return &l, nil
+}
+
 // placeSession checks a fragment of another session than the last one confirmed: by what the producer says of where that one
 // ended, or else by time.
-func (o *Opener) placeSession(f *fragment, last Link, records []record) error {
-	for _, r := range records {
-		if r.kind != recPrevious {
-			continue
-		}
-		p, ok := parseLink(r.body)
-		switch {
-		case !ok:
-			return refuse(ErrFormat, "link to the session before")
-		case p.Session != last.Session:
-			continue
-		case p.Sequence == last.Sequence && p.Digest != last.Digest:
+func (o *Opener) placeSession(f *fragment, last Link, p *Link) error {
+	if p != nil && p.Session == last.Session && p.Sequence >= last.Sequence {
+		if p.Sequence == last.Sequence && p.Digest != last.Digest {
 			return refuse(ErrFork, "the session before ended otherwise")
-		case p.Sequence >= last.Sequence:
-			f.missing = p.Sequence - last.Sequence + f.header.sequence
-			return nil
 		}
+		f.missing = p.Sequence - last.Sequence + f.header.sequence
+		return nil
 	}
 	if f.header.capture <= millis(last.Capture) {
 		return refuse(ErrOrder, "an older session")
