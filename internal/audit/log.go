@@ -64,6 +64,9 @@ type Log struct {
 	mu     sync.RWMutex // held for reading while an event is put into the queue
 	closed bool
 	queue  chan *entry
+	// nudge wakes the writer for an event that cannot wait, or when a block's worth of them has gathered. One
+	// wake for each event would cost more than the event.
+	nudge chan struct{}
 
 	closing chan struct{} // closed by Close
 	done    chan struct{} // closed when the writer has ended
@@ -75,6 +78,7 @@ type Log struct {
 // entry is one event on its way to the writer.
 type entry struct {
 	event   Event
+	at      int64      // when it was recorded, Unix milliseconds
 	durable chan error // nil when nobody waits
 	barrier bool       // no event: Flush waits here
 }
@@ -105,6 +109,7 @@ func Open(ctx context.Context, c Config) (*Log, error) {
 	l := &Log{
 		db: c.DB, now: c.Now, decoder: decoder,
 		queue:   make(chan *entry, c.QueueLength),
+		nudge:   make(chan struct{}, 1),
 		closing: make(chan struct{}), done: make(chan struct{}),
 	}
 	l.health.Store(&health{failed: make(chan struct{})})
@@ -212,7 +217,7 @@ func (l *Log) readBlock(r meta.Reader, seq uint64) (*block, error) {
 // Errors: ErrUnavailable with the store's error, ErrClosed, ctx's error. After any of them the caller must
 // fail the call; the event may be in the log all the same.
 func (l *Log) Record(ctx context.Context, e Event) error {
-	n := &entry{event: e}
+	n := &entry{event: e, at: max(l.now().UnixMilli(), 0)}
 	if !e.ReadOnly {
 		n.durable = make(chan error, 1)
 	}
@@ -252,10 +257,16 @@ func (l *Log) put(n *entry, h *health) error {
 	}
 	select {
 	case l.queue <- n:
-		return nil
 	case <-h.failed:
 		return h.err
 	}
+	if n.durable != nil || len(l.queue) >= min(maxBlockEvents, cap(l.queue)/2) {
+		select {
+		case l.nudge <- struct{}{}:
+		default:
+		}
+	}
+	return nil
 }
 
 // Anchor returns the end of the chain as it is now. Kept elsewhere, it lets Verify prove later that nothing

@@ -23,6 +23,7 @@ type writer struct {
 	zstd    *zstd.Encoder
 	encoder encoder
 	carry   *entry // taken from the queue, but for the next block
+	last    int64  // time of the event taken up last, Unix milliseconds
 }
 
 // batch is a block that is being filled.
@@ -32,6 +33,7 @@ type batch struct {
 	bytes   int
 	waiting []chan error
 	urgent  bool        // somebody waits: write as soon as the queue is empty
+	due     bool        // the timer has run out: likewise
 	timer   *time.Timer // runs from the first event on; not the clock, which may be set back
 }
 
@@ -67,19 +69,21 @@ func (w *writer) take() (*entry, bool) {
 
 // more returns the next event of b, or nil when b is to be written.
 func (w *writer) more(b *batch) *entry {
-	select {
-	case n := <-w.log.queue:
-		return n
-	default:
-	}
-	if b.urgent || b.timer == nil {
-		return nil
-	}
-	select {
-	case n := <-w.log.queue:
-		return n
-	case <-b.timer.C:
-		return nil
+	for {
+		select {
+		case n := <-w.log.queue:
+			return n
+		default:
+		}
+		if b.urgent || b.due || b.timer == nil {
+			return nil
+		}
+		select {
+		case <-w.log.nudge:
+		case <-w.log.closing:
+		case <-b.timer.C:
+			b.due = true
+		}
 	}
 }
 
@@ -102,7 +106,7 @@ func (w *writer) add(b *batch, n *entry) bool {
 		b.await(n)
 		return true
 	}
-	t := max(w.log.now().UnixMilli(), 0)
+	t := w.timeOf(n)
 	if len(b.events) > 0 && (t < b.lastT || t-b.firstT > maxBlockSpan.Milliseconds()) {
 		w.carry = n
 		return false
@@ -121,6 +125,20 @@ func (w *writer) add(b *batch, n *entry) bool {
 	b.bytes += len(record)
 	b.await(n)
 	return true
+}
+
+// raceWindow is how far the times of two events may lie the wrong way round because their recorders raced to the
+// queue. More than that, and the clock was set back.
+const raceWindow = 1000
+
+// timeOf returns the time of n in Unix milliseconds, not before that of the event ahead of it.
+func (w *writer) timeOf(n *entry) int64 {
+	t := n.at
+	if t < w.last && w.last-t <= raceWindow {
+		t = w.last
+	}
+	w.last = t
+	return t
 }
 
 func (b *batch) await(n *entry) {
