@@ -280,3 +280,26 @@ func TestMessageIsAWSText(t *testing.T) {
 		}
 	}
 }
+
+// Whoever may not use a key of another account does not learn whether there is one; of the own account's they do.
+func TestKeyOfAnotherAccountIsNotRevealed(t *testing.T) {
+	allow := must(t, Identity, `{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`)
+	denies := names(t, KeyPolicy, "Deny "+aws(userARN))
+	for _, tt := range []struct {
+		owner  string
+		policy *Document
+		hidden bool
+	}{
+		{foreign, nil, true},
+		{foreign, denies, true},
+		{own, nil, false},
+		{own, denies, false},
+	} {
+		set := PolicySet{Mode: KeyPolicyMode, Identity: []*Document{allow}, Resource: tt.policy, ResourceAccount: tt.owner}
+		d := Evaluate(Request{Action: "kms:Decrypt", Resource: keyARN, Principal: alice}, set)
+		message := d.Message(userARN, "kms:Decrypt", keyARN)
+		if d.Allowed || strings.Contains(message, "does not exist") != tt.hidden {
+			t.Errorf("owner %s: %s", tt.owner, message)
+		}
+	}
+}
