@@ -101,6 +101,7 @@ func (s *Server) deviceHandler() http.Handler {
 	mux.HandleFunc("GET /role-aliases/{alias}/credentials", d.call("AssumeRoleWithCertificate", d.credentials))
 	mux.HandleFunc("POST /enrolment", d.call("RedeemEnrolmentToken", d.redeem))
 	mux.HandleFunc("POST /enrolment/renewal", d.call("RenewCertificate", d.renew))
+	mux.HandleFunc("POST /provisioning-templates/{template}/provision", d.call("ProvisionThing", d.provision))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeDeviceError(w, protocol.NewError("ResourceNotFoundException", http.StatusNotFound, "Not Found"), requestID())
 	})
@@ -202,6 +203,8 @@ func (d *devices) credentials(ctx context.Context, r *http.Request, h iot.Holder
 type enrolRequest struct {
 	Token string `json:"enrolmentToken"`
 	CSR   string `json:"certificateSigningRequest"`
+	// Parameters are those of a provisioning template.
+	Parameters map[string]string `json:"parameters"`
 }
 
 func readEnrolRequest(r *http.Request) (enrolRequest, error) {
@@ -232,6 +235,14 @@ func (d *devices) renew(ctx context.Context, r *http.Request, h iot.Holder) (ans
 		return answer{}, err
 	}
 	return enrolled(d.services.iot.Renew(ctx, h, in.CSR))
+}
+
+func (d *devices) provision(ctx context.Context, r *http.Request, h iot.Holder) (answer, error) {
+	in, err := readEnrolRequest(r)
+	if err != nil {
+		return answer{}, err
+	}
+	return enrolled(d.services.iot.Provision(ctx, h, r.PathValue("template"), in.CSR, in.Parameters))
 }
 
 func enrolled(e *iot.Enrolment, err error) (answer, error) {

@@ -162,24 +162,37 @@ func (s *Service) DeleteEnrolmentToken(ctx context.Context, in *api.DeleteEnrolm
 	return &api.DeleteEnrolmentTokenOutput{}, nil
 }
 
-// Sweep deletes tokens that expired a week ago.
+// Sweep deletes tokens, and claim certificates, that expired a week ago.
 func (s *Service) Sweep(ctx context.Context) error {
-	var old []string
+	const atOnce = 1000
+	before := s.now().Add(-7 * 24 * time.Hour)
+	var tokens, claims []string
 	err := s.db.View(ctx, func(r meta.Reader) error {
-		old = nil
-		return scan(r, "", func(id string, t *token) (bool, error) {
-			if s.now().After(t.Expires.Add(7 * 24 * time.Hour)) {
-				old = append(old, id)
+		tokens, claims = nil, nil
+		err := scan(r, "", func(id string, t *token) (bool, error) {
+			if t.Expires.Before(before) {
+				tokens = append(tokens, id)
 			}
-			return len(old) < 1000, nil
+			return len(tokens) < atOnce, nil
 		}, rowToken)
+		return errors.Join(err, scan(r, "", func(id string, c *certificate) (bool, error) {
+			if c.Claim != "" && c.NotAfter.Before(before) {
+				claims = append(claims, id)
+			}
+			return len(claims) < atOnce, nil
+		}, rowCertificate))
 	})
-	if err != nil || len(old) == 0 {
+	if err != nil || len(tokens)+len(claims) == 0 {
 		return err
 	}
 	return s.update(ctx, func(tx *change) error {
-		for _, id := range old {
+		for _, id := range tokens {
 			tx.remove(rowToken, id)
+		}
+		for _, id := range claims {
+			if err := s.deleteCertificate(tx, id, true); err != nil && !errors.As(err, new(*api.DeleteConflictException)) {
+				return err
+			}
 		}
 		return nil
 	})
