@@ -241,7 +241,7 @@ func grantedAs(kind PrincipalKind) class {
 	switch kind {
 	case User:
 		return byUser
-	case AssumedRole, Root: // boundary or session policy may limit them
+	case AssumedRole:
 		return byRole
 	case Anonymous:
 		return 0

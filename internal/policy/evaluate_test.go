@@ -201,6 +201,8 @@ func TestEvaluate(t *testing.T) {
 		{"key: grant", alice, PolicySet{Mode: KeyPolicyMode, Resource: key("Allow " + aws(roleARN)), ResourceAccount: own, GrantAllows: true}, "allow"},
 		{"key: grant, key policy denies", alice, PolicySet{Mode: KeyPolicyMode, Resource: key("Deny " + aws(userARN)), ResourceAccount: own, GrantAllows: true}, "deny key"},
 		{"key: grant, identity denies", alice, PolicySet{Mode: KeyPolicyMode, Identity: ids(deny), ResourceAccount: own, GrantAllows: true}, "deny identity"},
+		{"key: grant, nobody's key", alice, PolicySet{Mode: KeyPolicyMode, GrantAllows: true}, "no identity"},
+		{"key: grant to root, session limits", root, PolicySet{Mode: KeyPolicyMode, HasSession: true, ResourceAccount: own, GrantAllows: true}, "no session"},
 		{"key: grant to a role, session limits", session, PolicySet{Mode: KeyPolicyMode, HasSession: true, ResourceAccount: own, GrantAllows: true}, "no session"},
 		{"key: grant across accounts needs identity", alice, PolicySet{Mode: KeyPolicyMode, ResourceAccount: foreign, GrantAllows: true}, "no identity"},
 		{"key: grant across accounts", alice, PolicySet{Mode: KeyPolicyMode, Identity: ids(allow), ResourceAccount: foreign, GrantAllows: true}, "allow"},

@@ -390,7 +390,7 @@ func (d *dice) policies() oracle.World {
 		Mode:            pick(d, []policy.Mode{policy.Standard, policy.Standard, policy.KeyPolicyMode, policy.TrustMode}),
 		Identity:        append(d.documents(policy.Identity, 2), d.document(policy.Identity)),
 		ResourceAccount: pick(d, []string{home, home, home, home, home, home, home, home, abroad, ""}),
-		GrantAllows:     d.chance(8),
+		GrantAllows:     d.chance(12),
 	}
 	if d.chance(20) {
 		w.Boundary = d.document(policy.Boundary)
@@ -402,7 +402,7 @@ func (d *dice) policies() oracle.World {
 	kind := map[policy.Mode]policy.Kind{
 		policy.Standard: policy.Resource, policy.KeyPolicyMode: policy.KeyPolicy, policy.TrustMode: policy.Trust,
 	}[w.Mode]
-	if w.Mode != policy.Standard && d.chance(95) || d.chance(50) {
+	if w.Mode != policy.Standard && d.chance(85) || d.chance(50) {
 		w.Resource = d.document(kind)
 	}
 	if d.chance(15) {

@@ -42,8 +42,8 @@ var shares = map[string]int{
 	"missing session": 20, "missing resource": 10, "missing key policy": 20, "missing trust": 20,
 }
 
-// check demands a fair share of every decision and, of many cases, both outcomes of every operator
-// in all of its forms.
+// check demands a fair share of every decision and both outcomes of every operator; of many cases, in
+// each of its forms.
 func (c tally) check(t *testing.T) {
 	for what, share := range shares {
 		if got := c[what] * 1000 / c["decided"]; got < share {
@@ -53,12 +53,18 @@ func (c tally) check(t *testing.T) {
 	rules := []string{"Null", "Action", "NotAction", "Resource", "NotResource", "Principal", "NotPrincipal"}
 	for _, o := range operands {
 		for _, operator := range o.operator {
-			rules = append(rules, operator)
-			if c["decided"] < 100_000 {
+			forms := []string{operator, operator + "IfExists"}
+			for _, set := range []string{"ForAllValues:", "ForAnyValue:"} {
+				forms = append(forms, set+operator, set+operator+"IfExists")
+			}
+			if c["decided"] >= 500_000 {
+				rules = append(rules, forms...)
 				continue
 			}
-			for _, prefix := range []string{"", "ForAllValues:", "ForAnyValue:"} {
-				rules = append(rules, prefix+operator, prefix+operator+"IfExists")
+			rules = append(rules, "any form of "+operator)
+			for _, form := range forms {
+				c["any form of "+operator+" true"] += c[form+" true"]
+				c["any form of "+operator+" false"] += c[form+" false"]
 			}
 		}
 	}
