@@ -12,18 +12,18 @@ import (
 	"testing"
 )
 
-var runMutations = flag.Bool("mutate", false, "remove every check in turn and expect its test to fail (minutes)")
+var mutate = flag.String("mutate", "", "remove every check in a file of this name, or in all of them by \"all\", and expect its test to fail (minutes)")
 
 // mutations remove one check each, and name the test that must then fail. A check whose removal no test notices is either not
 // tested or not needed.
 var mutations = []struct{ file, check, without, test string }{
 	// header and statement
 	{"opener.go", `b.Payload[0] != recHDR`, `false`, "TestAttack/readable_fragment"},
-	{"opener.go", `st.stream != o.stream`, `false`, "TestAttack/fragment_of_another_stream"},
-	{"opener.go", `if !st.verify(public) {`, `if false {`, "TestAttack/server_signs"},
-	{"opener.go", `o.cfg.Trust.contradicts(st.rosterVersion, st.rosterHash)`, `false`, "TestAttack/camera_was_shown"},
-	{"opener.go", `!hmac.Equal(commit, g.commit[:])`, `len(commit) == 0`, "TestAttack/server_wraps"},
-	{"opener.go", `if !hmac.Equal(headerMAC(f.epochKey, g.hash[:], h.body()), h.mac[:]) {`, `if false {`, "TestAttack/capture_time"},
+	{"secret.go", `st.stream != o.stream`, `false`, "TestAttack/fragment_of_another_stream"},
+	{"secret.go", `if !st.verify(public) {`, `if false {`, "TestAttack/server_signs"},
+	{"secret.go", `o.cfg.Trust.contradicts(st.rosterVersion, st.rosterHash)`, `false`, "TestAttack/camera_was_shown"},
+	{"secret.go", `!hmac.Equal(commit, g.commit[:])`, `len(commit) == 0`, "TestAttack/server_wraps"},
+	{"secret.go", `if !hmac.Equal(headerMAC(f.epochKey, g.hash[:], h.body()), h.mac[:]) {`, `if false {`, "TestAttack/capture_time"},
 	{"trust.go", `m.Role != RoleProducer || !m.admits(stream, at)`, `m.Role != RoleProducer`, "TestAttack/(camera_beyond|removed_camera_goes)"},
 	{"trust.go", `[8]byte(fp[:8]) == prefix`, `true`, "TestAttack/server_makes"},
 	{"statement.go", `version != formatVersion || suite != suiteXWing`, `false`, "TestOtherVersionsAreRefused"},
@@ -58,11 +58,11 @@ var mutations = []struct{ file, check, without, test string }{
 	{"trust.go", `|| !c.verify(m.Key)`, ``, "TestCertificatesOfOthers"},
 	{"trust.go", `old.number >= c.number`, `false`, "TestCertificatesOfOthers"},
 	{"certificate.go", `life > 0 && life <= CertificateLife &&`, `life > 0 &&`, "TestCertificatesOfOthers"},
-	{"sealer.go", `g.basis == basis`, `true`, "TestAddingAndRemoving"},
-	{"sealer.go", `if len(to) == 0 {`, `if false {`, "TestNobodyToSealFor"},
-	{"sealer.go", `m == nil || m.Role != RoleProducer || !m.admits(s.stream, now)`, `m == nil`, "TestAddingAndRemoving"},
+	{"generation.go", `g.basis == basis`, `true`, "TestAddingAndRemoving"},
+	{"generation.go", `if len(to) == 0 {`, `if false {`, "TestNobodyToSealFor"},
+	{"generation.go", `m == nil || m.Role != RoleProducer || !m.admits(s.stream, now)`, `m == nil`, "TestAddingAndRemoving"},
 	{"schedule.go", `		clear(r.chain)`, ``, "TestPastEpochsAreGone"},
-	{"sealer.go", `	clear(g.secret)
+	{"generation.go", `	clear(g.secret)
 	g.secret = g`, `	g.secret = g`, "TestPastEpochsAreGone"},
 	// roster
 	{"trust.go", `sr.Previous != now.hash`, `false`, "TestTrustRefusesForged"},
@@ -95,7 +95,7 @@ var mutations = []struct{ file, check, without, test string }{
 	{"grant.go", `g.gs == nil && g.epochs != nil`, `false`, "TestWrongGrant"},
 }
 
-// TestEveryCheckIsNeeded finds each check in the source; with -mutate it also builds the package without it and runs the test.
+// TestEveryCheckIsNeeded finds each check in the source; with -mutate=all it also builds the package without it and runs the test.
 func TestEveryCheckIsNeeded(t *testing.T) {
 	if os.Getenv("E2EE_MUTATED") != "" {
 		t.Skip("this is a mutant")
@@ -109,7 +109,7 @@ func TestEveryCheckIsNeeded(t *testing.T) {
 			t.Errorf("%s has %d times %q", m.file, n, m.check)
 			continue
 		}
-		if *runMutations {
+		if *mutate == "all" || *mutate == m.file {
 			runMutant(t, m.file, strings.Replace(string(src), m.check, m.without, 1), m.check, m.test)
 		}
 	}

@@ -161,6 +161,8 @@ type fragmentFile struct {
 type fragmentVector struct {
 	StatementHash hexa
 	HDRHash       hexa
+	GS            hexa // the generation's secret
+	EpochSecret   hexa
 	Digest        hexa
 	Tag           string
 	Last          bool
@@ -213,6 +215,8 @@ func buildFragments(t *testing.T) fragmentFile {
 	for n := range 3 {
 		v, blocks := w.vectorFragment(s, n)
 		w.consumeAll2(o, blocks)
+		g := o.known[[32]byte(v.StatementHash)]
+		v.GS, v.EpochSecret = g.gs, g.epochSecret(uint32(n/2))
 		f.Fragments = append(f.Fragments, v)
 	}
 	f.Grant = w.must(o.GrantClip(Guest(guest), start, start.Add(time.Second)))
