@@ -65,6 +65,7 @@ func TestParseRefuses(t *testing.T) {
 
 		{"operator", Identity, one(`{"Effect":"Allow","Action":"kms:*","Resource":"*","Condition":{"StringIs":{"a:b":"c"}}}`), msgSyntax},
 		{"null if exists", Identity, one(`{"Effect":"Allow","Action":"kms:*","Resource":"*","Condition":{"NullIfExists":{"a:b":"true"}}}`), msgSyntax},
+		{"null of sets", Identity, one(`{"Effect":"Allow","Action":"kms:*","Resource":"*","Condition":{"ForAllValues:Null":{"a:b":"true"}}}`), msgSyntax},
 		{"two quantifiers", Identity, one(`{"Effect":"Allow","Action":"kms:*","Resource":"*","Condition":{"ForAnyValue:ForAllValues:StringEquals":{"a:b":"true"}}}`), msgSyntax},
 		{"condition key without vendor", Identity, one(`{"Effect":"Allow","Action":"kms:*","Resource":"*","Condition":{"Bool":{"b":"true"}}}`), msgNoVendor},
 		{"condition value of an object", Identity, one(`{"Effect":"Allow","Action":"kms:*","Resource":"*","Condition":{"Bool":{"a:b":{}}}}`), msgSyntax},

@@ -50,7 +50,7 @@ func callerForm(kind, value string, caller policy.Principal) form {
 			return asOther
 		}
 	case "CanonicalUser":
-		if caller.CanonicalUser != "" && value == caller.CanonicalUser {
+		if ofAccount(caller) && caller.CanonicalUser != "" && value == caller.CanonicalUser {
 			return asAccount
 		}
 	}
@@ -59,7 +59,7 @@ func callerForm(kind, value string, caller policy.Principal) form {
 
 func awsForm(value string, caller policy.Principal) form {
 	id, _, _ := strings.Cut(caller.UniqueID, ":")
-	account := caller.Account != "" && (value == caller.Account || value == "arn:aws:iam::"+caller.Account+":root")
+	account := ofAccount(caller) && caller.Account != "" && (value == caller.Account || value == "arn:aws:iam::"+caller.Account+":root")
 	switch {
 	case value == "*":
 		return asEveryone
@@ -75,4 +75,13 @@ func awsForm(value string, caller policy.Principal) form {
 		return asSession
 	}
 	return ""
+}
+
+// ofAccount says whether the caller belongs to an account. The others have none, whatever they say.
+func ofAccount(caller policy.Principal) bool {
+	switch caller.Kind {
+	case policy.Root, policy.User, policy.AssumedRole, policy.FederatedUser:
+		return true
+	}
+	return false
 }
