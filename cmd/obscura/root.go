@@ -51,19 +51,15 @@ func (r *rootFlags) add(f *pflag.FlagSet, prefix string) {
 func (r *rootFlags) use(t *terminal) {
 	r.options.Ask = t.askSecret
 	if r.fd >= 0 {
-		r.options.Ask = func(string, bool) ([]byte, error) { return readSecret(r.fd) }
+		r.options.Ask = func(string, bool) ([]byte, error) { return readSecret(t.descriptor(r.fd)) }
 	}
 }
 
 // maxSecretBytes bounds a passphrase.
 const maxSecretBytes = 4096
 
-// readSecret reads a line from a file descriptor, one byte at a time: what follows is not ours.
-func readSecret(fd int) ([]byte, error) {
-	f := os.NewFile(uintptr(fd), "passphrase")
-	if f == nil {
-		return nil, fmt.Errorf("file descriptor %d: %w", fd, os.ErrInvalid)
-	}
+// readSecret reads a line, one byte at a time: what follows is not ours, and may be the next secret.
+func readSecret(f *os.File) ([]byte, error) {
 	line := make([]byte, 0, maxSecretBytes) // so that it is never copied
 	var b [1]byte
 	for len(line) < cap(line) {
@@ -72,7 +68,7 @@ func readSecret(fd int) ([]byte, error) {
 			return bytes.TrimSuffix(line, []byte("\r")), nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("file descriptor %d: %w", fd, err)
+			return nil, err
 		}
 		line = append(line, b[:n]...)
 	}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -16,6 +17,19 @@ type terminal struct {
 	self         string // how this program was called
 	color        string // auto, always, never
 	json         bool
+	// descriptors are other files that were inherited. They stay open: a *os.File that is dropped closes its own.
+	descriptors map[int]*os.File
+}
+
+// descriptor returns the file of an inherited file descriptor.
+func (t *terminal) descriptor(fd int) *os.File {
+	if t.descriptors == nil {
+		t.descriptors = map[int]*os.File{0: t.in, 1: t.out, 2: t.err}
+	}
+	if t.descriptors[fd] == nil {
+		t.descriptors[fd] = os.NewFile(uintptr(fd), "descriptor "+strconv.Itoa(fd))
+	}
+	return t.descriptors[fd]
 }
 
 func newTerminal(in, out, err *os.File) *terminal {

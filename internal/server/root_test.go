@@ -204,3 +204,44 @@ func TestRotationRefusedChangesNothing(t *testing.T) {
 	w.stop()
 	keysOpen(t, data, rootkey.Options{})
 }
+
+func TestFirstStartMakesAProtectedRootKey(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	c := Config{Data: data, API: Listener{Listen: "127.0.0.1:0"}, Media: Listener{Listen: Off}, Device: Listener{Listen: Off}, Admin: Listener{Listen: Off}}
+	c.Root = words("one")
+	s, err := Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadDir(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, o := range map[string]struct {
+		root rootkey.Options
+		want error
+	}{
+		"another passphrase": {rootkey.Options{Ask: words("two").Ask}, rootkey.ErrLocked},
+		"nobody to ask":      {rootkey.Options{}, rootkey.ErrLocked},
+		"another provider":   {rootkey.Options{Provider: rootkey.ProviderFile}, rootkey.ErrProvider},
+	} {
+		c.Root = o.root
+		if _, err := Open(t.Context(), c); !errors.Is(err, o.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	after, err := os.ReadDir(data)
+	if err != nil || len(after) != len(before) {
+		t.Errorf("%d entries became %d, %v", len(before), len(after), err)
+	}
+	c.Root = rootkey.Options{Ask: words("one").Ask} // the file names the provider
+	if s, err = Open(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
