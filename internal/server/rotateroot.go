@@ -107,30 +107,32 @@ func RotateRoot(ctx context.Context, c RotateConfig) (_ *Rotation, err error) {
 	if err := CheckData(c.Data); err != nil {
 		return nil, err
 	}
-	file := rootFile(c.Data, c.RootFile)
 	status, err := ReadStatus(ctx, c.Data)
-	running := err == nil
-	if err != nil && !errors.Is(err, ErrNotRunning) {
+	if errors.Is(err, ErrNotRunning) {
+		return rotateStopped(ctx, c, rootFile(c.Data, c.RootFile))
+	}
+	if err != nil {
 		return nil, err
 	}
-	if running {
-		file = status.RootFile
-	}
+	return makeNext(ctx, status.RootFile, c.New, func(next *rootkey.File, nextFile string) (*Rotation, error) {
+		return askRotate(ctx, c, next, nextFile)
+	})
+}
+
+// makeNext makes the new root key beside the old one's file, for do. Unless it took the old one's place, its file is
+// removed again.
+func makeNext(ctx context.Context, file string, o rootkey.Options, do func(next *rootkey.File, nextFile string) (*Rotation, error)) (*Rotation, error) {
 	nextFile := file + ".next-" + strings.ToLower(rand.Text()[:8])
-	next, err := rootkey.Create(ctx, nextFile, c.New)
+	next, err := rootkey.Create(ctx, nextFile, o)
 	if err != nil {
 		return nil, err
 	}
 	defer next.Destroy()
-	defer func() {
-		if d, e := rootkey.Describe(nextFile); err != nil && e == nil && d.ID == next.ID() {
-			os.Remove(nextFile)
-		}
-	}()
-	if running {
-		return askRotate(ctx, c, next, nextFile)
+	out, err := do(next, nextFile)
+	if err != nil {
+		os.Remove(nextFile) // it opens nothing
 	}
-	return rotateStopped(ctx, c, file, next, nextFile)
+	return out, err
 }
 
 // askRotate has the running server do it.
@@ -152,7 +154,7 @@ func askRotate(ctx context.Context, c RotateConfig, next *rootkey.File, nextFile
 }
 
 // rotateStopped does it with a stopped server's data.
-func rotateStopped(ctx context.Context, c RotateConfig, file string, next *rootkey.File, nextFile string) (_ *Rotation, err error) {
+func rotateStopped(ctx context.Context, c RotateConfig, file string) (_ *Rotation, err error) {
 	root, err := rootkey.Open(ctx, file, c.Old)
 	if err != nil {
 		return nil, err
@@ -181,7 +183,9 @@ func rotateStopped(ctx context.Context, c RotateConfig, file string, next *rootk
 		data: c.Data, file: file, root: root, raw: db, metaKey: key,
 		rewrapKMS: custodian.Rewrap, discard: c.Discard,
 	}
-	return r.run(ctx, next, nextFile)
+	return makeNext(ctx, file, c.New, func(next *rootkey.File, nextFile string) (*Rotation, error) {
+		return r.run(ctx, next, nextFile)
+	})
 }
 
 // RootStatus is what is known of a data directory's root key without opening it.
