@@ -361,6 +361,10 @@ func TestFragmentVectors(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.Fragments[i].check(t, r)
+			g := o.known[[32]byte(f.Fragments[i].StatementHash)]
+			if !bytes.Equal(g.gs, f.Fragments[i].GS) || !bytes.Equal(g.epochSecret(r.Epoch), f.Fragments[i].EpochSecret) {
+				t.Error("secrets differ")
+			}
 		}
 	}
 	guest, err := NewOpener(viewer(f.GuestSeed, nil))
