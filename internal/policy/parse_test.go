@@ -91,14 +91,18 @@ func TestParseRefusesInvalidPrincipals(t *testing.T) {
 	for _, p := range []string{
 		`"AWS":"arn:aws:iam::111111111111:user/*"`, `"AWS":"arn:aws:iam::*:root"`, `"AWS":"1111"`, `"AWS":"arn:aws:iam::111111111111:group/g"`,
 		`"AWS":"arn:aws:iam::111111111111:user/"`, `"AWS":"arn:aws:sts::111111111111:assumed-role/R"`, `"AWS":"arn:aws:s3:::b"`, `"AWS":"alice"`, `"AWS":""`,
-		`"AWS":"AIDAshort"`, `"Service":"*"`, `"Service":""`, `"Federated":"a*"`, `"Someone":"x"`,
+		`"AWS":"arn:aws:sts::111111111111:root"`, `"AWS":"arn:aws:iam:us-east-1:111111111111:root"`, `"AWS":"arn:aws:iam::1111:root"`,
+		`"AWS":"arn:aws:sts::111111111111:user/u"`, `"AWS":"arn:aws:sts::111111111111:role/r"`, `"AWS":"arn:aws:iam::111111111111:role/"`,
+		`"AWS":"arn:aws:iam::111111111111:assumed-role/r/s"`, `"AWS":"arn:aws:sts::111111111111:group/r/s"`, `"AWS":"abcdefghijkl"`,
+		`"AWS":"arn:aws:iam::111111111111:federated-user/f"`, `"AWS":"arn:aws:sts::111111111111:federated-user/"`,
+		`"AWS":"arn:aws:iam::111111111111:user/a?c"`, `"AWS":"AIDAshort"`, `"Service":"*"`, `"Service":""`, `"Federated":"a*"`, `"Someone":"x"`,
 	} {
 		_, err := Parse([]byte(`{"Statement":{"Effect":"Allow","Principal":{`+p+`},"Action":"kms:*","Resource":"*"}}`), KeyPolicy)
 		if want := "Invalid principal in policy: " + p; err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
-	for _, p := range []string{`"x"`, `{}`, `[]`, `{"AWS":[]}`, `{"AWS":1}`, `1`} {
+	for _, p := range []string{`"x"`, `{}`, `[]`, `{"AWS":[]}`, `{"AWS":1}`, `{"AWS":1,"Service":"x.y"}`, `1`} {
 		if _, err := Parse([]byte(`{"Statement":{"Effect":"Allow","Principal":`+p+`,"Action":"kms:*","Resource":"*"}}`), KeyPolicy); err == nil {
 			t.Errorf("principal %s accepted", p)
 		}

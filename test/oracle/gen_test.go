@@ -4,6 +4,7 @@ package oracle_test
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/obscura-video/obscura/internal/policy"
@@ -159,11 +160,16 @@ func (d *dice) principal() any {
 	return element
 }
 
-// fullNotPrincipal excepts a caller as a Deny has to: with its account and all else that it is.
-func fullNotPrincipal(p policy.Principal) any {
+// notPrincipal excepts a caller as a Deny has to, with its account and all else that it is, or forgets
+// one of them.
+func (d *dice) notPrincipal(p policy.Principal) any {
 	names := []any{p.Account, p.ARN}
 	if p.RoleARN != "" {
 		names = append(names, p.RoleARN)
+	}
+	if d.chance(30) {
+		forgotten := d.roll(len(names))
+		names = slices.Delete(names, forgotten, forgotten+1)
 	}
 	return map[string]any{"AWS": names}
 }
@@ -199,7 +205,7 @@ func (d *dice) addPrincipal(s map[string]any, kind policy.Kind) {
 		s["Principal"] = d.principal()
 	case d.chance(40):
 		p := member(pick(d, []policy.PrincipalKind{policy.User, policy.AssumedRole, policy.FederatedUser}), home)
-		s["NotPrincipal"] = fullNotPrincipal(p)
+		s["NotPrincipal"] = d.notPrincipal(p)
 	default:
 		s["NotPrincipal"] = d.principal()
 	}

@@ -99,7 +99,7 @@ func survives(t *testing.T, own, comparison string, mutant int) error {
 	for _, args := range [][]string{
 		{comparison, "-test.run=Agrees", "-oracle.shrink=false", "-oracle.n=3000"},
 		{own, "-test.run=.", "-rapid.nofailfile", "-rapid.seed=1"},
-		{comparison, "-test.run=Agrees", "-oracle.shrink=false", "-oracle.n=30000", "-oracle.seed=2"},
+		{comparison, "-test.run=Agrees", "-oracle.shrink=false", "-oracle.n=20000", "-oracle.seed=2"},
 	} {
 		run := exec.CommandContext(t.Context(), args[0], append(args[1:], "-test.failfast", "-test.timeout=60s")...)
 		run.Env = append(os.Environ(), fmt.Sprintf("POLICY_MUTANT=%d", mutant), "GOMEMLIMIT=1GiB")

@@ -37,8 +37,8 @@ func (c tally) decision(v oracle.Verdict, d policy.Decision) {
 // The least share of all decisions, in thousandths, that each must have for the cases to be worth
 // something.
 var shares = map[string]int{
-	"allowed": 120, "denied by identity": 60, "denied by boundary": 10, "denied by session": 10, "denied by resource": 10,
-	"denied by key policy": 8, "denied by trust": 10, "missing identity": 80, "missing boundary": 8,
+	"allowed": 120, "denied by identity": 60, "denied by boundary": 10, "denied by session": 10, "denied by resource": 7,
+	"denied by key policy": 6, "denied by trust": 7, "missing identity": 80, "missing boundary": 8,
 	"missing session": 20, "missing resource": 10, "missing key policy": 20, "missing trust": 20,
 }
 
