@@ -16,7 +16,10 @@ import (
 	"time"
 )
 
-var mutateFiles = flag.String("oracle.mutate", "", "test mutants of these files of internal/policy, such as evaluate.go,condition.go, or of all")
+var (
+	mutateFiles = flag.String("oracle.mutate", "", "test mutants of these files of internal/policy, such as evaluate.go,condition.go, or of all")
+	mutateOnly  = flag.String("oracle.only", "", "test only mutants whose description contains this, such as evaluate.go:12")
+)
 
 const policyDir = "../../internal/policy"
 
@@ -52,7 +55,9 @@ func TestMutantsAreKilled(t *testing.T) {
 		})
 	}
 	for n := 1; n < len(mutants); n++ {
-		next <- n
+		if strings.Contains(mutants[n], *mutateOnly) {
+			next <- n
+		}
 	}
 	close(next)
 	wait.Wait()
