@@ -4,6 +4,7 @@ package policy
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 )
 
@@ -42,12 +43,14 @@ func TestOperators(t *testing.T) {
 		{op: "StringNotLike", policy: `["a*","*b"]`, negated: true, fits: []string{"c"}, misses: []string{"ax", "xb", "ab"}},
 		{op: "NumericEquals", policy: `10`, fits: []string{"10", "10.0", "1e1"}, misses: []string{"9", "x", "10x", "0x0a", "NaN"}},
 		{op: "NumericEquals", policy: `"9007199254740993"`, fits: []string{"9007199254740993"}, misses: []string{"9007199254740992"}},
+		{op: "NumericLessThan", policy: `20`, fits: []string{"19"}, misses: []string{"NaN", "-Inf", "0x1", "1_0"}},
 		{op: "NumericNotEquals", policy: `[10,"11"]`, negated: true, fits: []string{"9", "x"}, misses: []string{"10", "11"}},
 		{op: "NumericLessThan", policy: `"10"`, fits: []string{"9.5", "-1"}, misses: []string{"10", "11", "x"}},
 		{op: "NumericLessThanEquals", policy: `10`, fits: []string{"10", "9"}, misses: []string{"10.1"}},
 		{op: "NumericGreaterThan", policy: `10`, fits: []string{"11"}, misses: []string{"10", "9"}},
 		{op: "NumericGreaterThanEquals", policy: `10`, fits: []string{"10", "11"}, misses: []string{"9"}},
 		{op: "DateEquals", policy: `"2026-11-23T00:00:00Z"`, fits: []string{"2026-11-23", "1795392000", "2026-11-23T01:00:00+01:00"}, misses: []string{"2026-11-24", "x"}},
+		{op: "DateEquals", policy: `"2026-11-23T01:02:03"`, fits: []string{"2026-11-23T01:02:03Z"}, misses: []string{"2026-11-23T01:02Z"}},
 		{op: "DateNotEquals", policy: `"2026-11-23"`, negated: true, fits: []string{"2026-11-24"}, misses: []string{"2026-11-23T00:00:00.000Z"}},
 		{op: "DateLessThan", policy: `"2026-11-23T12:00Z"`, fits: []string{"2026-11-23T11:59:59Z"}, misses: []string{"2026-11-23T12:00:00Z"}},
 		{op: "DateLessThanEquals", policy: `1795392000`, fits: []string{"2026-11-23", "2025"}, misses: []string{"2026-12"}},
@@ -55,7 +58,7 @@ func TestOperators(t *testing.T) {
 		{op: "DateGreaterThanEquals", policy: `"2026"`, fits: []string{"2026-01-01"}, misses: []string{"2025-12-31"}},
 		{op: "Bool", policy: `true`, fits: []string{"true", "TRUE"}, misses: []string{"false", "1"}},
 		{op: "Bool", policy: `"False"`, fits: []string{"false"}, misses: []string{"true"}},
-		{op: "BinaryEquals", policy: `"QmluYXJ5"`, fits: []string{"QmluYXJ5"}, misses: []string{"qmluYXJ5", "!"}},
+		{op: "BinaryEquals", policy: `"QmluYXJ5"`, fits: []string{"QmluYXJ5"}, misses: []string{"qmluYXJ5", "!", "QmluYXJ5!", "QmluYXJ5QQ=="}},
 		{op: "IpAddress", policy: `["10.0.0.0/8","2001:db8::/32","192.0.2.1"]`, fits: []string{"10.1.2.3", "2001:db8::1", "::ffff:10.0.0.1", "192.0.2.1"}, misses: []string{"11.0.0.1", "192.0.2.2", "x"}},
 		{op: "NotIpAddress", policy: `["10.0.0.0/8","192.0.2.0/24"]`, negated: true, fits: []string{"11.0.0.1"}, misses: []string{"10.9.9.9", "192.0.2.3"}},
 		{op: "ArnEquals", policy: `"arn:aws:s3:::b*"`, fits: []string{"arn:aws:s3:::bucket/x:y"}, misses: []string{"arn:aws:s3:::a", "b", "arn:aws:s3:r::b"}},
@@ -194,6 +197,29 @@ func TestVariables(t *testing.T) {
 	}
 	if allowsWith(t, `{"ArnNotLike":{"t:arn":"arn:aws:sns:*:*:${t:absent}"}}`, arns) {
 		t.Error("ArnNotLike holds though its variable has no value")
+	}
+}
+
+// A variable without a value is not the empty text either. It makes a negated operator deny, but not allow.
+func TestVariableWithoutValueIsEqualToNothing(t *testing.T) {
+	c := Map{"t:k": {""}, "t:arn": {"arn:aws:s3:::"}}
+	for _, cond := range []string{
+		`{"StringEquals":{"t:k":"${t:absent}"}}`, `{"StringEqualsIgnoreCase":{"t:k":"${t:absent}"}}`,
+		`{"StringLike":{"t:k":"${t:absent}"}}`, `{"ArnLike":{"t:arn":"arn:aws:s3:::${t:absent}"}}`,
+		`{"StringNotEquals":{"t:k":"${t:absent}"}}`, `{"ArnNotLike":{"t:arn":"arn:aws:s3:::${t:absent}"}}`,
+	} {
+		if allowsWith(t, cond, c) {
+			t.Errorf("%s allows", cond)
+		}
+		d := must(t, Identity, `{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*","Condition":`+cond+`}}`)
+		got := Evaluate(Request{Action: "s3:x", Resource: "*", Principal: alice, Context: c}, PolicySet{Identity: []*Document{d}})
+		if denies := got.Reason == ExplicitDeny; denies != strings.Contains(cond, "Not") {
+			t.Errorf("%s denies: %v", cond, denies)
+		}
+	}
+	d := must(t, Identity, `{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","NotResource":"arn:aws:s3:::${t:absent}"}}`)
+	if got := Evaluate(Request{Action: "s3:x", Resource: "arn:aws:s3:::b", Principal: alice}, PolicySet{Identity: []*Document{d}}); got.Reason != ExplicitDeny {
+		t.Error("a Deny excepts a resource by a variable without value")
 	}
 }
 

@@ -76,6 +76,9 @@ func TestParseRefuses(t *testing.T) {
 		{"no address", Identity, one(`{"Effect":"Allow","Action":"kms:*","Resource":"*","Condition":{"IpAddress":{"a:b":"10.0.0.0/33"}}}`), msgSyntax},
 		{"no base64", Identity, one(`{"Effect":"Allow","Action":"kms:*","Resource":"*","Condition":{"BinaryEquals":{"a:b":"!"}}}`), msgSyntax},
 		{"no ARN", Identity, one(`{"Effect":"Allow","Action":"kms:*","Resource":"*","Condition":{"ArnEquals":{"a:b":"arn:aws:x"}}}`), msgSyntax},
+		{"no ARN, with a variable", Identity, one(`{"Effect":"Allow","Action":"kms:*","Resource":"*","Condition":{"ArnEquals":{"a:b":"arn:aws:${a:b}"}}}`), msgSyntax},
+		{"ARN with a bad variable", Identity, one(`{"Effect":"Allow","Action":"kms:*","Resource":"*","Condition":{"ArnEquals":{"a:b":"arn:aws:s3:::${}"}}}`), msgSyntax},
+		{"address with a zone", Identity, one(`{"Effect":"Allow","Action":"kms:*","Resource":"*","Condition":{"IpAddress":{"a:b":"fe80::1%eth0"}}}`), msgSyntax},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := Parse([]byte(tt.doc), tt.kind)
