@@ -26,7 +26,7 @@ const notAllowed = "The ciphertext refers to a customer master key that does not
 // makeKeys makes a key of each usage, as root.
 func (w *world) makeKeys() {
 	for name, in := range map[string]*kms.CreateKeyInput{
-		"other": {}, "victim": {},
+		"other": {}, "victim": {}, "empty": {Origin: types.OriginTypeExternal},
 		"hmac":  {KeySpec: types.KeySpecHmac256, KeyUsage: types.KeyUsageTypeGenerateVerifyMac},
 		"sign":  {KeySpec: types.KeySpecEccNistP256, KeyUsage: types.KeyUsageTypeSignVerify},
 		"agree": {KeySpec: types.KeySpecEccNistP256, KeyUsage: types.KeyUsageTypeKeyAgreement},
@@ -46,7 +46,7 @@ func kmsSteps() []step {
 	policy := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::000000000000:root"},"Action":"kms:*","Resource":"*"}]}`
 	tags := []types.Tag{{TagKey: aws.String("k"), TagValue: aws.String("v")}}
 	ops := []types.GrantOperation{types.GrantOperationDecrypt}
-	return []step{
+	return append([]step{
 		{action: "kms:CreateKey", call: func(w *world, c *clients) error {
 			return run(c, c.kms.CreateKey, &kms.CreateKeyInput{Description: aws.String("first")}, func(o *kms.CreateKeyOutput) {
 				w.keep("key", o.KeyMetadata.KeyId)
@@ -202,7 +202,7 @@ func kmsSteps() []step {
 		{action: "kms:DescribeCustomKeyStores", call: func(w *world, c *clients) error {
 			return run(c, c.kms.DescribeCustomKeyStores, &kms.DescribeCustomKeyStoresInput{})
 		}},
-	}
+	}, importSteps()...)
 }
 
 // equal checks a part of an answer.

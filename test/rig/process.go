@@ -4,8 +4,11 @@ package rig
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -69,7 +72,7 @@ type Process struct {
 // StartProcess runs `obscura serve` over a data directory, on free ports, until the test ends.
 func StartProcess(t testing.TB, data string, args ...string) *Process {
 	t.Helper()
-	listen := []string{"--listen-api", "127.0.0.1:0", "--listen-media", "127.0.0.1:0", "--listen-device", "127.0.0.1:0", "--listen-admin", "127.0.0.1:0"}
+	listen := []string{"--listen-api", lastingAddress(t), "--listen-media", lastingAddress(t), "--listen-device", "127.0.0.1:0", "--listen-admin", lastingAddress(t)}
 	p := &Process{t: t, args: slices.Concat([]string{"serve", "--data", data, "--log-level", "debug"}, args)}
 	log := new(Log)
 	p.run(log, listen)
@@ -78,6 +81,29 @@ func StartProcess(t testing.TB, data string, args ...string) *Process {
 	waitReady(t, p.Server)
 	t.Cleanup(p.Kill)
 	return p
+}
+
+// The ports of lasting addresses, below those that the kernel gives to clients: else a client's connection could
+// take the port of a server that is down for a moment.
+const (
+	firstPort = 20_000
+	ports     = 10_000
+)
+
+// lastingAddress is an address that is free now and that no client takes while the server on it is restarted.
+func lastingAddress(t testing.TB) string {
+	t.Helper()
+	for range 200 {
+		var b [2]byte
+		rand.Read(b[:])
+		address := fmt.Sprintf("127.0.0.1:%d", firstPort+int(binary.BigEndian.Uint16(b[:]))%ports)
+		if l, err := net.Listen("tcp", address); err == nil {
+			l.Close()
+			return address
+		}
+	}
+	t.Fatal("no free port")
+	return ""
 }
 
 func (p *Process) run(log *Log, listen []string) {
