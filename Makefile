@@ -3,7 +3,7 @@
 GO    ?= go
 BIN   := bin/obscura
 # Tests that need these tools are skipped by `go test ./...` where they are missing, and fail here.
-NEEDS := ffmpeg,aws
+NEEDS := ffmpeg,aws,openssl
 
 .PHONY: help build demo test race lint generate check-generated bench fuzz clean tools
 
