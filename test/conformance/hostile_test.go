@@ -253,9 +253,7 @@ func TestWrongLengthsDoNothing(t *testing.T) {
 		sigv4.Sign(r, sigv4.HashBody([]byte(body)), w.Root, w.Region, "kinesisvideo", time.Now())
 		fmt.Fprintf(c, "POST /createStream HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\nX-Amz-Date: %s\r\nAuthorization: %s\r\n\r\n%s",
 			u.Host, claimed, r.Header.Get("X-Amz-Date"), r.Header.Get("Authorization"), body)
-		if err := c.CloseWrite(); err != nil {
-			t.Fatal(err)
-		}
+		_ = c.CloseWrite() // the server may have refused and gone already
 		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
 		line, err := bufio.NewReader(c).ReadString('\n')
 		if err, ok := errors.AsType[interface {
