@@ -23,6 +23,7 @@ func Run(t *testing.T, open func(t *testing.T) func() blob.Store) {
 	for name, test := range map[string]func(*testing.T, func() blob.Store){
 		"ReadReturnsWhatWasAppended":    testAppend,
 		"WriterBytesReadBack":           testWriter,
+		"WritesOfAnySizeKeepTheirPlace": testSizes,
 		"LargeWritesStayInOnePiece":     testLarge,
 		"WritersDoNotOverlap":           testConcurrent,
 		"NextSessionReadsThePrevious":   testSessions,
@@ -137,6 +138,35 @@ func testWriter(t *testing.T, open func() blob.Store) {
 	}
 	if err := w.Sync(t.Context()); !errors.Is(err, blob.ErrClosed) {
 		t.Errorf("Sync after Close = %v", err)
+	}
+}
+
+// testSizes mixes sizes, since a driver may gather small writes and not large ones.
+func testSizes(t *testing.T, open func() blob.Store) {
+	s := opened(t, open)
+	w, err := s.NewWriter(t.Context(), blob.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	sizes := []int{10_000, 40_000, 1, 70_000, 100, 30_000, 33_000, 33_000, 64 << 10, 20_000, 20_000, 20_000, 20_000, 5}
+	var refs []blob.Ref
+	for round := range 3 {
+		for i, n := range sizes {
+			ref, err := w.Write(t.Context(), pattern(n, round*100+i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			refs = append(refs, ref)
+		}
+		if err := w.Sync(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for i, ref := range refs {
+			if want := pattern(sizes[i%len(sizes)], i/len(sizes)*100+i%len(sizes)); !bytes.Equal(read(t, s, ref), want) {
+				t.Fatalf("write %d of %d bytes reads back differently", i, len(want))
+			}
+		}
 	}
 }
 

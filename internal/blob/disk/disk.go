@@ -237,6 +237,7 @@ type writer struct {
 	store  *Store
 	class  blob.Class
 	extent extent              // reserved, not yet written
+	staged []byte              // gathered, to be written right before extent.off
 	claims map[*segment]uint64 // segments written to, and how many of their writes to sync
 	err    error               // of a failed write
 	closed bool
@@ -250,6 +251,9 @@ func (w *writer) Write(ctx context.Context, p []byte) (blob.Ref, error) {
 	}
 	n := int64(len(p))
 	if w.extent.segment == nil || w.extent.len() < n {
+		if err := w.flush(); err != nil {
+			return blob.Ref{}, err
+		}
 		e, err := w.store.reserve(w.class, n, max(n, w.store.o.ExtentBytes), w.extent)
 		if err != nil {
 			w.extent = extent{}
@@ -258,15 +262,55 @@ func (w *writer) Write(ctx context.Context, p []byte) (blob.Ref, error) {
 		w.claim(e.segment)
 		w.extent = e
 	}
-	e := &w.extent
-	if err := e.segment.write(p, e.off); err != nil {
-		w.err = err
-		return blob.Ref{}, err
+	ref := blob.Ref{Name: w.extent.segment.name, Off: w.extent.off, Len: n}
+	return ref, w.stage(p)
+}
+
+// gatherBytes is how much a writer gathers before it writes. Writers that share a segment take turns at its lock in
+// the kernel, and a write that begins or ends within a page costs the zeroing of the rest: few large writes are
+// worth a copy.
+const gatherBytes = 64 << 10
+
+// stage puts p at the beginning of the extent: into the buffer, if it fits, else into the file.
+func (w *writer) stage(p []byte) error {
+	large := len(p) > gatherBytes/2
+	if large || len(w.staged)+len(p) > gatherBytes {
+		if err := w.flush(); err != nil {
+			return err
+		}
 	}
-	w.claims[e.segment] = e.segment.written.Load()
-	ref := blob.Ref{Name: e.segment.name, Off: e.off, Len: n}
-	e.off += n
-	return ref, nil
+	if large {
+		if err := w.put(p, w.extent.off); err != nil {
+			return err
+		}
+	} else {
+		if w.staged == nil {
+			w.staged = make([]byte, 0, gatherBytes)
+		}
+		w.staged = append(w.staged, p...)
+	}
+	w.extent.off += int64(len(p))
+	return nil
+}
+
+// flush writes what has been gathered.
+func (w *writer) flush() error {
+	if len(w.staged) == 0 {
+		return nil
+	}
+	err := w.put(w.staged, w.extent.off-int64(len(w.staged)))
+	w.staged = w.staged[:0]
+	return err
+}
+
+func (w *writer) put(p []byte, off int64) error {
+	seg := w.extent.segment
+	if err := seg.write(p, off); err != nil {
+		w.err = err
+		return err
+	}
+	w.claims[seg] = seg.written.Load()
+	return nil
 }
 
 // claim takes over the claim that reserve has made, or gives it back when there is
@@ -283,6 +327,9 @@ func (w *writer) Sync(ctx context.Context) error {
 	w.store.life.RLock()
 	defer w.store.life.RUnlock()
 	if err := w.check(ctx); err != nil {
+		return err
+	}
+	if err := w.flush(); err != nil {
 		return err
 	}
 	for seg, n := range w.claims {

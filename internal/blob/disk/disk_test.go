@@ -39,6 +39,12 @@ func TestConformance(t *testing.T) {
 			return func() blob.Store { return mustOpen(t, "/data/blob", small(fs)) }
 		})
 	})
+	t.Run("DefaultSizes", func(t *testing.T) {
+		blobtest.Run(t, func(t *testing.T) func() blob.Store {
+			dir := t.TempDir() + "/data/blob"
+			return func() blob.Store { return mustOpen(t, dir, Options{MinFreeBytes: -1}) }
+		})
+	})
 	t.Run("Disk", func(t *testing.T) {
 		blobtest.Run(t, func(t *testing.T) func() blob.Store {
 			dir := t.TempDir() + "/data/blob"
