@@ -3,7 +3,13 @@
 set -eu
 missing=""
 for tool in $(echo "$1" | tr ',' ' '); do
-	command -v "$tool" >/dev/null 2>&1 && "$tool" $([ "$tool" = ffmpeg ] && echo -version || echo --version) >/dev/null 2>&1 && continue
+	case "$tool" in
+	ffmpeg) ask=-version ;;
+	openssl) ask=version ;;
+	*) ask=--version ;;
+	esac
+	# A name alone proves nothing: it may be a shim that leads nowhere.
+	command -v "$tool" >/dev/null 2>&1 && "$tool" "$ask" >/dev/null 2>&1 && continue
 	case "$tool" in
 	aws) missing="$missing awscli" ;;
 	*) missing="$missing $tool" ;;
