@@ -68,9 +68,14 @@ var errStopped = errors.New("consumer: loop was left")
 // Errors: *ResponseError, when the service refuses; *MediaError, when it may not or cannot send any more; with
 // Options.GiveUpAfter also those of the connection.
 func (c *Consumer) Fragments(ctx context.Context, start Start) iter.Seq2[*Fragment, error] {
+	return Whole(c.Events(ctx, start))
+}
+
+// Whole gathers events into whole fragments, as Fragments gives them: for who wants to see both.
+func Whole(events iter.Seq2[Event, error]) iter.Seq2[*Fragment, error] {
 	return func(yield func(*Fragment, error) bool) {
 		var frames []Frame
-		for ev, err := range c.Events(ctx, start) {
+		for ev, err := range events {
 			if err != nil {
 				yield(nil, err)
 				return

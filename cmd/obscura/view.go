@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"sync"
 	"syscall"
 	"time"
@@ -197,7 +198,7 @@ func (o *viewOptions) read(ctx context.Context, t *terminal, conn *connection, w
 	defer idle.stop()
 	bar := viewProgress(t, o.stream)
 	defer bar.stop()
-	for f, err := range c.Fragments(reading, o.start) {
+	for f, err := range consumer.Whole(idle.watch(c.Events(reading, o.start))) {
 		if err != nil {
 			return out, o.ended(ctx, conn, out, err)
 		}
@@ -207,7 +208,6 @@ func (o *viewOptions) read(ctx context.Context, t *terminal, conn *connection, w
 		if err := out.add(f); err != nil {
 			return out, o.explainWrite(conn, out, f, err)
 		}
-		idle.reset()
 		bar.see(out.footage, f.Behind)
 	}
 	return out, out.close()
@@ -263,6 +263,18 @@ func (o *viewOptions) watchIdle(cancel context.CancelCauseFunc) *idleWatch {
 		w.timer = time.AfterFunc(d, func() { cancel(errIdleLongEnough) })
 	}
 	return w
+}
+
+// watch passes events on. A fragment is written when it is whole, but media comes with each of its frames.
+func (w *idleWatch) watch(events iter.Seq2[consumer.Event, error]) iter.Seq2[consumer.Event, error] {
+	return func(yield func(consumer.Event, error) bool) {
+		for ev, err := range events {
+			w.reset()
+			if !yield(ev, err) {
+				return
+			}
+		}
+	}
 }
 
 func (w *idleWatch) reset() {
