@@ -33,7 +33,7 @@ const sweep = "aevalsrc=exprs=0.5*sin(2*PI*t*(100+200*t)):sample_rate=44100"
 type clip struct {
 	name string
 	args []string
-	from string // file in the folder of real footage, instead of a test picture
+	from string // real footage in testdata, instead of a test picture
 }
 
 func clips() []clip {
@@ -52,16 +52,12 @@ func clips() []clip {
 	}
 }
 
-// make makes the clip as an MP4 file, or skips.
+// make makes the clip as an MP4 file.
 func (c clip) make(t *testing.T) string {
 	t.Helper()
 	args := []string{"-v", "error", "-y"}
 	if c.from != "" {
-		folder := os.Getenv("OBSCURA_FOOTAGE")
-		if folder == "" {
-			t.Skip("OBSCURA_FOOTAGE names no folder with real footage")
-		}
-		args = append(args, "-i", filepath.Join(folder, c.from))
+		args = append(args, "-i", filepath.Join("testdata", c.from))
 	}
 	name := filepath.Join(t.TempDir(), "clip.mp4")
 	ffmpeg(t, append(append(args, c.args...), name)...)
