@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	mediaapi "github.com/obscura-video/obscura/internal/awsapi/kinesisvideomedia"
@@ -28,7 +29,8 @@ const contentType = "video/webm"
 // served from the store.
 //
 // The caller is authorised for GetMedia, and for Decrypt with the stream's KMS key, at each fragment
-// and at most 200 ms apart while one goes on. When the key is refused the last chunk says so in tags.
+// and at most 200 ms apart while one goes on, and every half second while none comes. When the key is
+// refused the last chunk says so in tags.
 //
 // Errors: ResourceNotFoundException; InvalidArgumentException; ConnectionLimitExceededException for
 // the fourth connection to a stream.
@@ -64,7 +66,10 @@ func (s *Service) GetMedia(ctx context.Context, in *mediaapi.GetMediaInput) (*me
 		oldest := time.AfterFunc(maxConnection, func() { conn.cancel(errMaxAge) })
 		defer oldest.Stop()
 		c := s.newConsumer(ctx, "GetMedia", st, w)
-		err := c.finish(c.follow(from))
+		stop := c.watch(conn)
+		err := c.follow(from)
+		stop()
+		err = c.finish(err)
 		if err != nil {
 			s.metrics.Add("GetMedia.ConnectionErrors", st.Name, 1)
 		}
@@ -87,7 +92,9 @@ type consumer struct {
 	seq    journal.Seq
 	frames int // how many of its frames were sent
 	opener *envelope.Opener
-	begun  number // of the fragment that an error would be about
+	// reading is opener for the watch, and stays when the fragment has ended.
+	reading atomic.Pointer[envelope.Opener]
+	begun   number // of the fragment that an error would be about
 
 	// The header that was loaded last, and the data key that it is sealed under.
 	header    []byte
@@ -179,6 +186,7 @@ func (c *consumer) begin(seq journal.Seq, m fragmentMeta, keyID string, header f
 		return err
 	}
 	c.opener = opener
+	c.reading.Store(opener)
 	raw, err := header()
 	if err != nil {
 		return err

@@ -418,6 +418,77 @@ func TestWithdrawnPermissionStopsReadingAtOnce(t *testing.T) {
 	})
 }
 
+// TestWithdrawnPermissionEndsAWait: no media needs to come for a viewer to be refused, neither behind a whole
+// fragment nor within one that its producer does not go on with.
+func TestWithdrawnPermissionEndsAWait(t *testing.T) {
+	withdraw := map[string]func(*world){
+		"policy": func(w *world) { w.auth.refuseAction("GetMedia") },
+		"key":    func(w *world) { w.kms.Deny(testKey, viewer, true) },
+	}
+	for what, withdraw := range withdraw {
+		for _, whole := range []bool{true, false} {
+			t.Run(fmt.Sprint(what, " whole fragment ", whole), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t)
+					w.create("s", 1)
+					g := w.get("s", earliest())
+					synctest.Wait()
+					p := w.put("s").send(header(), cluster(1000, "a"))
+					if whole {
+						_ = p.end()
+					}
+					time.Sleep(10 * time.Second)
+					select {
+					case err := <-g.done:
+						t.Fatalf("ended before anything was withdrawn: %v", err)
+					default:
+					}
+					withdraw(w)
+					start := time.Now()
+					err := <-g.done
+					if took := time.Since(start); took > time.Second {
+						t.Errorf("ended after %v", took)
+					}
+					wantEndOfWait(t, what, g, err)
+					if !whole {
+						_ = p.end()
+					}
+				})
+			})
+		}
+	}
+}
+
+// wantEndOfWait checks that the consumer heard what it hears when media flows.
+func wantEndOfWait(t *testing.T, what string, g *get, err error) {
+	t.Helper()
+	if what == "policy" {
+		if denied := (*access.Denied)(nil); !errors.As(err, &denied) {
+			t.Errorf("got %v, want a denial", err)
+		}
+		return
+	}
+	media := parseMedia(t, g.bytes())
+	if last := media[len(media)-1]; err != nil || last.tags[tagErrorCode] != "KMS_KEY_ACCESS_DENIED" {
+		t.Errorf("got %v, media %+v", err, media)
+	}
+}
+
+// TestDeniedViewerOfAnEmptyStreamIsEnded: nothing was read yet, so the policy alone decides.
+func TestDeniedViewerOfAnEmptyStreamIsEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.create("s", 1)
+		g := w.get("s", from(mediaapi.StartSelectorTypeNow))
+		time.Sleep(10 * time.Second)
+		w.auth.refuseAction("GetMedia")
+		start := time.Now()
+		if err := <-g.done; code(err) != "AccessDenied" || time.Since(start) > time.Second {
+			t.Errorf("got %v after %v", err, time.Since(start))
+		}
+	})
+}
+
 func TestConsumerOfADeletedStreamIsEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
