@@ -66,6 +66,8 @@ func (o *serveOptions) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.InsecureHTTP, "insecure-http", false, "serve without TLS; on loopback only, for tests")
 	f.Int64Var(&o.FreeSpace, "free-space", server.DefaultFreeSpace, "bytes kept free on the disk: below, new data is refused")
 	f.DurationVar(&o.BackupHorizon, "backup-horizon", server.DefaultBackupHorizon, "how long deleted footage stays on disk for older backups")
+	f.Int64Var(&o.MailboxBytes, "mailbox-bytes", server.DefaultMailboxBytes, "bound on the bytes of each mailbox")
+	f.Int64Var(&o.MailboxObjects, "mailbox-objects", server.DefaultMailboxObjects, "bound on the objects of each mailbox")
 	f.Float64Var(&o.RequestsPerSecond, "requests-per-second", 0, "bound on each access key's calls (0: none)")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")

@@ -125,6 +125,8 @@ func TestReadOnlyAndCategoryOfOperations(t *testing.T) {
 		{"kinesisvideomedia", "GetMedia", true, Data},
 		{"kinesisvideoarchivedmedia", "GetHLSStreamingSessionURL", true, Data},
 		{"kinesis", "PutRecords", false, Data},
+		{"mailbox", "PutObject", false, Management},
+		{"mailbox", "GetObject", true, Data},
 		{"s3", "PutObject", false, Data},
 		{"s3", "CompleteMultipartUpload", false, Data},
 		{"s3", "PutObjectLockConfiguration", false, Management},

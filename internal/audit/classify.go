@@ -81,6 +81,8 @@ func isData(service, operation string) bool {
 		case "PutRecord", "PutRecords", "GetRecords", "GetShardIterator", "SubscribeToShard":
 			return true
 		}
+	case "mailbox":
+		return readOnly(service, operation) // cameras wait in them all the time; what changes a box is worth a look-up
 	case "s3":
 		return strings.Contains(operation, "Object") && !strings.HasSuffix(operation, "LockConfiguration") ||
 			strings.Contains(operation, "Multipart") || strings.HasPrefix(operation, "UploadPart") || operation == "ListParts"

@@ -17,6 +17,7 @@ import (
 	"github.com/obscura-video/obscura/internal/awsapi/kinesisvideoarchivedmedia"
 	"github.com/obscura-video/obscura/internal/awsapi/kinesisvideomedia"
 	"github.com/obscura-video/obscura/internal/awsapi/kms"
+	"github.com/obscura-video/obscura/internal/awsapi/mailbox"
 	"github.com/obscura-video/obscura/internal/awsapi/protocol"
 	"github.com/obscura-video/obscura/internal/awsapi/sts"
 )
@@ -34,6 +35,7 @@ func apis() []api {
 		{sts.New(sts.Unimplemented{}), sts.Unimplemented{}},
 		{cloudtrail.New(cloudtrail.Unimplemented{}), cloudtrail.Unimplemented{}},
 		{iot.New(iot.Unimplemented{}), iot.Unimplemented{}},
+		{mailbox.New(mailbox.Unimplemented{}), mailbox.Unimplemented{}},
 		{kinesisvideo.New(kinesisvideo.Unimplemented{}), kinesisvideo.Unimplemented{}},
 		{kinesisvideomedia.New(kinesisvideomedia.Unimplemented{}), kinesisvideomedia.Unimplemented{}},
 		{kinesisvideoarchivedmedia.New(kinesisvideoarchivedmedia.Unimplemented{}), kinesisvideoarchivedmedia.Unimplemented{}},

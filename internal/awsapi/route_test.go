@@ -43,6 +43,7 @@ func TestRouterFindsTheOperation(t *testing.T) {
 		{"short target", request("POST", "/", "{}", targetHeader, "CloudTrail_20131101.LookupEvents"), "cloudtrail", "cloudtrail/LookupEvents"},
 		{"short target unsigned", request("POST", "/", "{}", targetHeader, "CloudTrail_20131101.LookupEvents"), "", "cloudtrail/LookupEvents"},
 		{"foreign target unsigned", request("POST", "/", "{}", targetHeader, "DynamoDB.PutItem"), "", "unknown/UnknownOperationException"},
+		{"target of our own", request("POST", "/", "{}", targetHeader, "ObscuraMailbox_20261128.GetObject"), "mailbox", "mailbox/GetObject"},
 		{"form", request("POST", "/", "Action=ListUsers&Version=2010-05-08", form...), "iam", "iam/ListUsers"},
 		{"form by version", request("POST", "/", "Action=AssumeRoleWithWebIdentity&Version=2011-06-15", form...), "", "sts/AssumeRoleWithWebIdentity"},
 		{"form by action", request("POST", "/", "Action=AssumeRoleWithSAML", form...), "", "sts/AssumeRoleWithSAML"},

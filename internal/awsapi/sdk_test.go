@@ -114,6 +114,9 @@ func TestOfficialSDKAgrees(t *testing.T) {
 		"kinesisvideo": sdkvideo.New(s), "kinesisvideomedia": sdkmedia.New(s), "kinesisvideoarchivedmedia": sdkarchived.New(s),
 	}
 	for _, a := range apis() {
+		if clients[a.service.Name] == nil {
+			continue // an API of our own
+		}
 		for _, op := range a.service.Operations {
 			call := reflect.ValueOf(clients[a.service.Name]).MethodByName(op.Name)
 			if in, out, ok := a.types(op.Name); ok && call.IsValid() {

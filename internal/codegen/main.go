@@ -3,8 +3,9 @@
 // Command codegen writes the packages below internal/awsapi from API models.
 //
 // The models are the api-2.json files of github.com/aws/aws-sdk-go, taken from
-// the module cache, with patch.json merged over them (RFC 7386). Names, shapes
-// and constraints are taken; documentation is not. The output is committed:
+// the module cache, with patch.json merged over them (RFC 7386), and those of APIs
+// of our own, which lie in models and have the same form. Names, shapes and
+// constraints are taken; documentation is not. The output is committed:
 //
 //	go run ./internal/codegen          writes every *_gen.go
 //	go run ./internal/codegen -check   exits 1 when a committed file is stale
@@ -32,7 +33,7 @@ const modelModule = "github.com/aws/aws-sdk-go"
 
 // service names one model and the package that is made of it.
 type service struct {
-	model string // folder below models/apis
+	model string // file in models, or else folder below models/apis of the module
 	pkg   string // package below internal/awsapi
 }
 
@@ -45,6 +46,7 @@ var services = []service{
 	{"sts", "sts"},
 	{"cloudtrail", "cloudtrail"},
 	{"iot", "iot"},
+	{"mailbox", "mailbox"},
 }
 
 func main() {

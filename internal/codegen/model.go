@@ -3,9 +3,11 @@
 package main
 
 import (
-	_ "embed"
+	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -77,6 +79,11 @@ type ref struct {
 //go:embed patch.json
 var patchJSON []byte
 
+// ownModels are the models of APIs that are ours alone.
+//
+//go:embed models
+var ownModels embed.FS
+
 // patch is what the models lack.
 type patch struct {
 	// Secrets are member names, of any service, that never enter an audit event.
@@ -98,13 +105,22 @@ func loadPatch() (*patch, error) {
 	return p, nil
 }
 
-// load reads the newest version of a model and merges the patch over it.
-func load(dir, name string, p *patch) (*model, error) {
+// readModel reads our own model of that name, or else the newest version of the module's.
+func readModel(dir, name string) ([]byte, error) {
+	data, err := ownModels.ReadFile("models/" + name + ".json")
+	if !errors.Is(err, fs.ErrNotExist) {
+		return data, err
+	}
 	found, err := filepath.Glob(filepath.Join(dir, "models", "apis", name, "*", "api-2.json"))
 	if err != nil || len(found) == 0 {
 		return nil, fmt.Errorf("no model of that name in %s", dir)
 	}
-	data, err := os.ReadFile(slices.Max(found))
+	return os.ReadFile(slices.Max(found))
+}
+
+// load reads a model and merges the patch over it.
+func load(dir, name string, p *patch) (*model, error) {
+	data, err := readModel(dir, name)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/obscura-video/obscura/internal/rootkey"
+	"github.com/obscura-video/obscura/internal/service/mailbox"
 )
 
 // Off switches a listener off.
@@ -35,6 +36,10 @@ const (
 	// DefaultBackupHorizon is how long deleted footage stays on disk, so that a backup taken before the
 	// deletion still finds it.
 	DefaultBackupHorizon = 0
+
+	// DefaultMailboxBytes and DefaultMailboxObjects bound each mailbox.
+	DefaultMailboxBytes   = mailbox.DefaultMaxBytes
+	DefaultMailboxObjects = mailbox.DefaultMaxObjects
 )
 
 // Config says how a server runs. The zero value of a field means its default.
@@ -70,6 +75,9 @@ type Config struct {
 	FreeSpace int64
 	// BackupHorizon; see DefaultBackupHorizon.
 	BackupHorizon time.Duration
+	// MailboxBytes and MailboxObjects bound what each mailbox holds; default DefaultMailboxBytes and
+	// DefaultMailboxObjects. A full box takes no more objects until some expire or are deleted.
+	MailboxBytes, MailboxObjects int64
 	// RequestsPerSecond bounds each access key's calls; 0 means no bound. A burst of twice as many passes.
 	RequestsPerSecond float64
 
@@ -127,6 +135,9 @@ func (c Config) check() error {
 	}
 	if (c.DeviceCACert == "") != (c.DeviceCAKey == "") {
 		return fmt.Errorf("the device CA's certificate and its key must be given together")
+	}
+	if c.MailboxBytes < 0 || c.MailboxObjects < 0 {
+		return fmt.Errorf("the bounds of mailboxes must not be negative")
 	}
 	if c.InsecureHTTP && c.Device.Listen != Off {
 		return fmt.Errorf("device listener %q: it needs TLS", c.Device.Listen)

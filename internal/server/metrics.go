@@ -78,6 +78,13 @@ func (m *metrics) Level(name, stream string, delta float64) {
 	}).WithLabelValues(stream).Add(delta)
 }
 
+// watchMailbox shows how many calls wait for an object of a mailbox.
+func (m *metrics) watchMailbox(waiting func() int) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "obscura_mailbox_waiting_calls", Help: "Calls that wait for an object of a mailbox.",
+	}, func() float64 { return float64(waiting()) }))
+}
+
 // metric finds the metric of a CloudWatch name, or makes and registers it.
 func metric[V prometheus.Collector](m *metrics, of map[string]V, name string, create func(prom string) V) V {
 	m.mu.Lock()

@@ -174,6 +174,7 @@ func (s *Server) chores() []chore {
 	return []chore{
 		{"delete keys that are due", 10 * time.Second, s.services.kms.Sweep},
 		{"forget enrolment tokens", time.Hour, s.services.iot.Sweep},
+		{"delete expired objects of mailboxes", 10 * time.Second, s.services.mailbox.Sweep},
 		{"trim footage to its retention", 10 * time.Second, s.services.video.Sweep},
 		{"free the spool", 30 * time.Second, s.stores.reapSpool},
 		{"free segments", 10 * time.Minute, s.stores.reapArchive},
@@ -233,6 +234,9 @@ func (s *Server) stopServing(ctx context.Context) (err error) {
 				h.Close()
 			}
 		})
+	}
+	if s.services != nil && s.services.mailbox != nil {
+		s.services.mailbox.Close() // or calls that wait would hold up the others
 	}
 	if s.services != nil && s.services.video != nil {
 		// It waits for its connections; one whose client takes nothing any more ends when it is cut off above.

@@ -17,6 +17,7 @@ import (
 	archiveapi "github.com/obscura-video/obscura/internal/awsapi/kinesisvideoarchivedmedia"
 	mediaapi "github.com/obscura-video/obscura/internal/awsapi/kinesisvideomedia"
 	kmsapi "github.com/obscura-video/obscura/internal/awsapi/kms"
+	mailboxapi "github.com/obscura-video/obscura/internal/awsapi/mailbox"
 	"github.com/obscura-video/obscura/internal/awsapi/protocol"
 	stsapi "github.com/obscura-video/obscura/internal/awsapi/sts"
 	"github.com/obscura-video/obscura/internal/envelope"
@@ -28,6 +29,7 @@ import (
 	"github.com/obscura-video/obscura/internal/service/iot"
 	"github.com/obscura-video/obscura/internal/service/kinesisvideo"
 	"github.com/obscura-video/obscura/internal/service/kms"
+	"github.com/obscura-video/obscura/internal/service/mailbox"
 	"github.com/obscura-video/obscura/internal/service/sts"
 )
 
@@ -41,6 +43,7 @@ type services struct {
 	kms        *kms.Service
 	video      *kinesisvideo.Service
 	trail      *cloudtrail.Service
+	mailbox    *mailbox.Service
 	keys       *envelope.Keyring
 	spoolKeys  *envelope.Keyring
 }
@@ -80,6 +83,11 @@ func openServices(ctx context.Context, c Config, s *stores, e Endpoints, m *metr
 	}); err != nil {
 		return v, err
 	}
+	v.mailbox = mailbox.New(mailbox.Config{
+		DB: s.db, Account: c.Account, Region: c.Region, Authorizer: v.authorizer,
+		MaxBytes: c.MailboxBytes, MaxObjects: c.MailboxObjects, Now: c.Now,
+	})
+	m.watchMailbox(v.mailbox.Waiting)
 	return v, v.openVideo(c, s, e, m)
 }
 
@@ -128,6 +136,7 @@ func (v *services) router() *protocol.Router {
 		stsapi.New(v.sts),
 		iotapi.New(v.iot),
 		cloudtrailapi.New(v.trail),
+		mailboxapi.New(v.mailbox),
 	)
 }
 

@@ -20,6 +20,7 @@ import (
 	archiveapi "github.com/obscura-video/obscura/internal/awsapi/kinesisvideoarchivedmedia"
 	mediaapi "github.com/obscura-video/obscura/internal/awsapi/kinesisvideomedia"
 	kmsapi "github.com/obscura-video/obscura/internal/awsapi/kms"
+	mailboxapi "github.com/obscura-video/obscura/internal/awsapi/mailbox"
 	"github.com/obscura-video/obscura/internal/awsapi/protocol"
 	stsapi "github.com/obscura-video/obscura/internal/awsapi/sts"
 	"github.com/obscura-video/obscura/internal/sigv4"
@@ -32,6 +33,7 @@ func apis() []*protocol.Service {
 		kmsapi.New(kmsapi.Unimplemented{}), kvapi.New(kvapi.Unimplemented{}),
 		mediaapi.New(mediaapi.Unimplemented{}), archiveapi.New(archiveapi.Unimplemented{}),
 		iamapi.New(iamapi.Unimplemented{}), stsapi.New(stsapi.Unimplemented{}), cloudtrailapi.New(cloudtrailapi.Unimplemented{}),
+		mailboxapi.New(mailboxapi.Unimplemented{}),
 	}
 }
 

@@ -23,6 +23,8 @@ import (
 	"github.com/aws/aws-sdk-go/service/kinesisvideomedia"
 	"github.com/aws/smithy-go"
 
+	"github.com/obscura-video/obscura/internal/awsapi/mailbox"
+	"github.com/obscura-video/obscura/internal/awsapi/protocol"
 	"github.com/obscura-video/obscura/internal/sigv4"
 	"github.com/obscura-video/obscura/test/rig"
 )
@@ -36,6 +38,7 @@ type clients struct {
 	sts   *sts.Client
 	video *kinesisvideo.Client
 	trail *cloudtrail.Client
+	boxes *mailbox.Client
 	// The SDK of version 2 has no media APIs in reach of this module; version 1 has.
 	media   *kinesisvideomedia.KinesisVideoMedia
 	archive *kinesisvideoarchivedmedia.KinesisVideoArchivedMedia
@@ -45,7 +48,7 @@ func newClients(t *testing.T, s *rig.Server, c sigv4.Credentials) *clients {
 	v2, v1 := s.V2(c), s.V1(c)
 	return &clients{
 		ctx: t.Context(), creds: c, kms: kms.NewFromConfig(v2), iam: iam.NewFromConfig(v2), sts: sts.NewFromConfig(v2),
-		video: kinesisvideo.NewFromConfig(v2), trail: cloudtrail.NewFromConfig(v2),
+		video: kinesisvideo.NewFromConfig(v2), trail: cloudtrail.NewFromConfig(v2), boxes: s.Mailbox(c),
 		media: kinesisvideomedia.New(v1), archive: kinesisvideoarchivedmedia.New(v1),
 	}
 }
@@ -59,8 +62,9 @@ type world struct {
 	blob                 map[string][]byte
 }
 
-func newWorld(t *testing.T) *world {
-	s := rig.Start(t)
+func newWorld(t *testing.T) *world { return worldOf(t, rig.Start(t)) }
+
+func worldOf(t *testing.T, s *rig.Server) *world {
 	return &world{
 		Server: s, t: t, id: map[string]string{}, blob: map[string][]byte{},
 		root:   newClients(t, s, s.Root),
@@ -132,15 +136,18 @@ func (w *world) walk(steps []step) {
 	}
 }
 
-// codeOf is the code of an error that AWS's SDKs return, whichever version.
+// codeOf is the code of an error that AWS's SDKs return, whichever version, or our own client.
 func codeOf(err error) (code, message string) {
 	var v2 smithy.APIError
 	var v1 awserr.Error
+	var own protocol.APIError
 	switch {
 	case errors.As(err, &v2):
 		return v2.ErrorCode(), v2.ErrorMessage()
 	case errors.As(err, &v1):
 		return v1.Code(), v1.Message()
+	case errors.As(err, &own):
+		return own.ErrorCode(), own.ErrorMessage()
 	}
 	return "", ""
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -18,6 +19,8 @@ import (
 	credentialsv1 "github.com/aws/aws-sdk-go/aws/credentials"
 	"github.com/aws/aws-sdk-go/aws/session"
 
+	"github.com/obscura-video/obscura/internal/awsapi/mailbox"
+	"github.com/obscura-video/obscura/internal/awsapi/protocol"
 	"github.com/obscura-video/obscura/internal/sigv4"
 )
 
@@ -47,6 +50,14 @@ func (s *Server) V1(c sigv4.Credentials) *session.Session {
 			Credentials: credentialsv1.NewStaticCredentials(c.AccessKeyID, c.SecretAccessKey, c.SessionToken),
 		},
 	}))
+}
+
+// Mailbox is our own client, since AWS has no such service.
+func (s *Server) Mailbox(c sigv4.Credentials) *mailbox.Client {
+	return mailbox.NewClient(protocol.Client{Endpoint: s.API, HTTP: s.HTTP, Sign: func(r *http.Request, payload []byte) error {
+		sigv4.Sign(r, sigv4.HashBody(payload), c, s.Region, "mailbox", time.Now())
+		return nil
+	}})
 }
 
 // User makes an IAM user with an inline policy (none when empty) and an access key.
