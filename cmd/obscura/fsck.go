@@ -82,6 +82,9 @@ func printFsck(t *terminal, r *server.FsckReport) error {
 	fmt.Fprintf(t.err, "read  %s, %s, %s of media\n      %s, %s, %s\n",
 		count(r.Streams, "stream", "streams"), count(r.Fragments, "fragment", "fragments"), byteCount(r.Bytes),
 		count(r.Rows, "row", "rows"), count(r.Keys, "KMS key", "KMS keys"), count(int(r.AuditEvents), "audit event", "audit events"))
+	if r.Objects > 0 {
+		fmt.Fprintf(t.err, "      %s of mailboxes\n", count(r.Objects, "object", "objects"))
+	}
 	for _, line := range []struct {
 		n    int
 		text string

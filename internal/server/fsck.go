@@ -24,6 +24,7 @@ import (
 	"github.com/obscura-video/obscura/internal/service/iam"
 	"github.com/obscura-video/obscura/internal/service/kinesisvideo"
 	"github.com/obscura-video/obscura/internal/service/kms"
+	"github.com/obscura-video/obscura/internal/service/mailbox"
 )
 
 // FsckConfig says what Fsck judges.
@@ -40,7 +41,7 @@ type FsckConfig struct {
 
 // Damage is one damaged thing. What is empty is not known or does not apply.
 type Damage struct {
-	Part     string `json:"part"` // metadata, keys, index, footage, audit, identities, certificates or backup
+	Part     string `json:"part"` // metadata, keys, index, footage, audit, identities, certificates, mailbox or backup
 	Stream   string `json:"stream,omitempty"`
 	Fragment string `json:"fragment,omitempty"` // number
 	File     string `json:"file,omitempty"`     // relative to the data directory
@@ -60,6 +61,7 @@ type FsckReport struct {
 	Frames      int    `json:"frames"`
 	Bytes       int64  `json:"bytes"` // of media, before sealing
 	AuditEvents uint64 `json:"auditEvents"`
+	Objects     int    `json:"objects"` // of mailboxes
 	// KeyDeleted is how many fragments nobody can open, because somebody deleted their KMS key.
 	KeyDeleted int `json:"keyDeleted"`
 	// Deleted is how many fragments of deleted streams are yet to be removed.
@@ -87,7 +89,7 @@ func (r *FsckReport) add(d Damage) {
 }
 
 // Fsck judges a data directory by its bytes alone: every value in the metadata unseals; every key unwraps; index and
-// segments agree; every frame authenticates; the audit chain is whole. It shares no path with the server that serves:
+// segments agree; every frame authenticates; the audit chain is whole; mailboxes hold what was put. It shares no path with the server that serves:
 // it decides nothing, and changes nothing. A stopped server's metadata is opened read-only, of a running one a
 // snapshot is read.
 //
@@ -178,7 +180,7 @@ func (f *fsck) stores(ctx context.Context) error {
 		return err
 	}
 	defer closeKey()
-	for _, step := range []func(context.Context) error{f.keys, f.identities, f.audit, f.certificates, f.footage} {
+	for _, step := range []func(context.Context) error{f.keys, f.identities, f.audit, f.certificates, f.mailboxes, f.footage} {
 		if err := f.judge(ctx, step); err != nil {
 			return err
 		}
@@ -331,6 +333,12 @@ func (f *fsck) certificates(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func (f *fsck) mailboxes(ctx context.Context) error {
+	c, err := mailbox.Check(ctx, f.db, func(what string) { f.report.add(Damage{Part: "mailbox", What: what}) })
+	f.report.Objects = c.Objects
+	return err
 }
 
 // footage checks the index against the segments, and then opens every fragment.

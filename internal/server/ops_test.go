@@ -23,6 +23,7 @@ import (
 	kvapi "github.com/obscura-video/obscura/internal/awsapi/kinesisvideo"
 	archiveapi "github.com/obscura-video/obscura/internal/awsapi/kinesisvideoarchivedmedia"
 	mediaapi "github.com/obscura-video/obscura/internal/awsapi/kinesisvideomedia"
+	mailboxapi "github.com/obscura-video/obscura/internal/awsapi/mailbox"
 	"github.com/obscura-video/obscura/internal/awsapi/protocol"
 	"github.com/obscura-video/obscura/internal/media/mkv"
 	"github.com/obscura-video/obscura/internal/meta"
@@ -129,6 +130,24 @@ func (w *site) upload(stream string, n int) {
 	}
 }
 
+// boxes is a client of mailboxes.
+func (w *site) boxes() *mailboxapi.Client {
+	c := w.client
+	c.Sign = func(r *http.Request, payload []byte) error {
+		sigv4.Sign(r, sigv4.HashBody(payload), w.creds, DefaultRegion, "mailbox", time.Now())
+		return nil
+	}
+	return mailboxapi.NewClient(c)
+}
+
+// post puts an object into a mailbox.
+func (w *site) post(key string) {
+	w.t.Helper()
+	if _, err := w.boxes().PutObject(w.t.Context(), &mailboxapi.PutObjectInput{Box: ptr("home"), Key: &key, Body: footage(key, 1)[:30_000]}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // numbers lists the fragments of a stream.
 func (w *site) numbers(stream string) (numbers []string) {
 	w.t.Helper()
@@ -182,6 +201,7 @@ func TestBackupOfARunningServerIsRestored(t *testing.T) {
 	w := start(t, data, root)
 	w.upload("front", 3)
 	w.upload("yard", 2)
+	w.post("roster/1")
 	m, err := Backup(t.Context(), BackupConfig{Data: data, To: to})
 	if err != nil {
 		t.Fatal(err)
@@ -214,9 +234,12 @@ func TestBackupOfARunningServerIsRestored(t *testing.T) {
 	w.readable("yard", 2)
 	w.upload("new", 1)
 	w.readable("new", 1)
+	if o, err := w.boxes().GetObject(t.Context(), &mailboxapi.GetObjectInput{Box: ptr("home"), Key: ptr("roster/1")}); err != nil || !bytes.Equal(o.Body, footage("roster/1", 1)[:30_000]) {
+		t.Errorf("the object of a mailbox: %v", err)
+	}
 	r, err = Fsck(t.Context(), FsckConfig{Data: restored})
 	clean(t, r, err)
-	if !r.Running || r.Streams != 3 {
+	if !r.Running || r.Streams != 3 || r.Objects != 1 {
 		t.Errorf("fsck beside the server: %+v", r)
 	}
 	// The server removes the checkpoint when it notices that the connection has ended.
@@ -478,6 +501,7 @@ func TestFsckNamesEachDamagedThing(t *testing.T) {
 	base := filepath.Join(t.TempDir(), "data")
 	w := start(t, base, "")
 	w.upload("front", 4)
+	w.post("roster/1")
 	w.stop()
 	before := contents(t, base)
 	r, err := Fsck(t.Context(), FsckConfig{Data: base})
@@ -495,6 +519,10 @@ func TestFsckNamesEachDamagedThing(t *testing.T) {
 		"one bit of a frame": {
 			func(t *testing.T, data string) { alter(t, segments(t, data)[0], 5000) },
 			[]string{`"part":"footage"`, `"stream":"front"`, `"fragment":"`, `"file":"blob/b/`, `"offset":`, "does not authenticate"},
+		},
+		"a body that is gone": {
+			func(t *testing.T, data string) { dropRow(t, data, "mb/body") },
+			[]string{`"part":"mailbox"`, "object home/roster/1: ", "not found"},
 		},
 		"a segment cut short": {
 			func(t *testing.T, data string) {

@@ -26,6 +26,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go/service/kinesisvideomedia"
 
+	"github.com/obscura-video/obscura/internal/awsapi/mailbox"
 	"github.com/obscura-video/obscura/internal/server"
 	"github.com/obscura-video/obscura/internal/sigv4"
 	"github.com/obscura-video/obscura/test/rig"
@@ -94,7 +95,7 @@ func watch(t *testing.T, s *rig.Server, name string) {
 	}
 }
 
-// TestNoMediaOnDisk: no 16 bytes in a row of any frame are in any file under the data directory, while the server
+// TestNoMediaOnDisk: no 16 bytes in a row of any frame, or of an object of a mailbox, are in any file under the data directory, while the server
 // runs and after it has stopped; with retention or without.
 func TestNoMediaOnDisk(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
@@ -102,6 +103,11 @@ func TestNoMediaOnDisk(t *testing.T) {
 	secrets := newNeedles()
 	for i, hours := range []int32{24, 1, 0} {
 		stream(t, s, fmt.Sprint("camera-", i), hours, secrets)
+	}
+	body := rig.Frames("mailbox", 1, 1, 300<<10)[0]
+	secrets.add("an object of a mailbox", body)
+	if _, err := s.Mailbox(s.Root).PutObject(t.Context(), &mailbox.PutObjectInput{Box: aws.String("home"), Key: aws.String("roster/1"), Body: body}); err != nil {
+		t.Fatal(err)
 	}
 	check := func(when string) {
 		found, read, err := secrets.findIn(data)
