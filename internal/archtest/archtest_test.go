@@ -87,7 +87,7 @@ func TestEachImportRuleCatchesItsOffender(t *testing.T) {
 		{"producer/a.go", own + "internal/media/mkv", ""},
 		{"producer/a.go", own + "e2ee", ""},
 		{"consumer/a_test.go", own + "internal/server", "5"},
-		{"household/a.go", own + "internal/service/iam", "5"},
+		{"household/a.go", own + "internal/access", "5"},
 		{"household/a.go", own + "internal/awsapi/kms", ""},
 		{"household/a.go", own + "e2ee", ""},
 		{"household/a.go", "crypto/cipher", "7"},
