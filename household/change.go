@@ -24,6 +24,8 @@ var (
 	ErrAmbiguous = errors.New("household: several on the roster have that name; use the fingerprint")
 	// ErrNameTaken says that another device has that name.
 	ErrNameTaken = errors.New("household: another device on the roster has that name")
+	// ErrMeanwhile says that the roster changed while a device was being paired: pair it again.
+	ErrMeanwhile = errors.New("household: the roster has changed meanwhile")
 	// ErrProposed says that a roster was signed and awaits other owners' signatures.
 	ErrProposed = errors.New("household: the roster awaits other owners' signatures")
 )
@@ -184,7 +186,7 @@ func FindMember(r *e2ee.Roster, name string, now time.Time, role e2ee.Role) (e2e
 }
 
 // Ended reports whether a membership is over.
-func Ended(m e2ee.Member, now time.Time) bool { return !m.NotAfter.IsZero() && now.After(m.NotAfter) }
+func Ended(m e2ee.Member, now time.Time) bool { return !m.NotAfter.IsZero() && !now.Before(m.NotAfter) }
 
 // AdmitTo adds a member to a roster under a name that nobody else of its role has.
 //

@@ -229,6 +229,9 @@ func (d *Device) load() error {
 
 func (d *Device) loadIdentities() error {
 	for _, r := range d.state.roles() {
+		if *d.identity(r.role) != nil && r.role != e2ee.RoleOwner {
+			continue // an owner's key alone is ever replaced
+		}
 		seed, err := d.store.Load(r.value)
 		if err != nil {
 			return err

@@ -25,7 +25,8 @@ const (
 	KeyChanged                      // a name on the roster now comes with another key
 	RosterRefused                   // a roster does not follow the one in force
 	NotOwner                        // only owners can admit
-	Declined                        // the person at the other side said no
+	Declined                        // the person at the owner's device said no
+	Withdrawn                       // the person at the new device gave up
 )
 
 // Failure is a pairing or a change of the roster that did not come to be. Nothing was changed by it.
@@ -69,6 +70,8 @@ func (f *Failure) Error() string {
 		return fmt.Sprintf("Only %s can admit devices. Send them this request.", f.Other)
 	case Declined:
 		return fmt.Sprintf("%s did not admit this device. Nothing was added.", f.Other)
+	case Withdrawn:
+		return f.Device + " gave up. Nothing was added."
 	default:
 		return fmt.Sprintf("household: reason %d", f.Reason)
 	}
@@ -103,10 +106,9 @@ func (f *Failure) refused() string {
 	}
 }
 
-// rosterRefused is a roster that the mailbox gave as version, and that was not taken. The caller holds mu, or the device is
-// its own.
-func (d *Device) rosterRefused(kept, version uint32, said *e2ee.Roster, err error) error {
-	f := &Failure{Reason: RosterRefused, Device: d.state.Name, Kept: kept, Offered: version, Now: d.now(), Err: err}
+// rosterRefused is a roster that the mailbox gave a device as version, and that was not taken.
+func rosterRefused(device string, kept, version uint32, said *e2ee.Roster, err error) error {
+	f := &Failure{Reason: RosterRefused, Device: device, Kept: kept, Offered: version, Err: err}
 	if said != nil {
 		f.Offered = said.Version
 	}

@@ -96,17 +96,23 @@ func (d *Device) Found(ctx context.Context, box Mailbox, signed []byte) error {
 // pin makes the device's Trust, by make, which stores it.
 func (d *Device) pin(make func() (*e2ee.Trust, error)) error {
 	return d.change(func() error {
+		was := d.state.Paired
 		b := [8]byte{}
 		rand.Read(b[:])
+		d.state.Paired = hex.EncodeToString(b[:])
 		t, err := make()
+		if err == nil {
+			err = d.store.Save(d.rosterValue(t.Pin().Version), t.Signed())
+		}
+		if err == nil {
+			err = d.saveState()
+		}
 		if err != nil {
+			d.state.Paired = was
 			return err
 		}
-		if err := d.store.Save(rosterValue(t.Pin().Version), t.Signed()); err != nil {
-			return err
-		}
-		d.trust, d.state.Paired = t, hex.EncodeToString(b[:])
-		return d.saveState()
+		d.trust = t
+		return nil
 	})
 }
 

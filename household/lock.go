@@ -67,6 +67,7 @@ func (d *Device) catchUp() error {
 		return err
 	}
 	if d.state.Paired != was.Paired && was.Paired != "" {
+		d.state = was
 		return ErrReplaced
 	}
 	if len(d.state.Keys) != len(was.Keys) {
@@ -93,7 +94,7 @@ func (d *Device) catchUp() error {
 
 func (d *Device) catchUpTrust(b []byte) error {
 	for {
-		signed, err := d.store.Load(rosterValue(d.trust.Pin().Version + 1))
+		signed, err := d.store.Load(d.rosterValue(d.trust.Pin().Version + 1))
 		if errors.Is(err, fs.ErrNotExist) {
 			break
 		}
@@ -121,7 +122,10 @@ func (d *Device) catchUpTrust(b []byte) error {
 }
 
 // rosterValue is under what a roster's bytes are kept: for other processes, and for the day when the mailbox has lost them.
-func rosterValue(version uint32) string { return fmt.Sprintf("roster-%010d", version) }
+// Those of an earlier pairing are another past.
+func (d *Device) rosterValue(version uint32) string {
+	return fmt.Sprintf("roster-%s-%010d", d.state.Paired, version)
+}
 
 // certificateValue is under what the newest certificate of a device is kept. Half a fingerprint is unique among at most 256.
 func certificateValue(fp e2ee.Fingerprint) string { return fmt.Sprintf("certificate-%x", fp[:16]) }

@@ -151,7 +151,7 @@ func (d *Device) Join(ctx context.Context, box Mailbox, text string) error {
 // Since is when a key came onto the roster, as far as this device has the rosters; zero when it has not.
 func (d *Device) Since(fp e2ee.Fingerprint) (since time.Time) {
 	for v := d.Trust().Pin().Version; v > 0; v-- {
-		signed, err := d.store.Load(rosterValue(v))
+		signed, err := d.store.Load(d.rosterValue(v))
 		if err != nil {
 			return since
 		}

@@ -56,7 +56,7 @@ func (d *Device) repost(ctx context.Context, box Mailbox) error {
 		if !errors.Is(err, ErrNoObject) {
 			return err
 		}
-		signed, err := d.store.Load(rosterValue(v))
+		signed, err := d.store.Load(d.rosterValue(v))
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
@@ -112,9 +112,9 @@ func (d *Device) takeRoster(version uint32, signed []byte) error {
 			err = d.trust.Advance(signed)
 		}
 		if err != nil {
-			return d.rosterRefused(kept, version, said, err)
+			return rosterRefused(d.state.Name, kept, version, said, err)
 		}
-		return d.store.Save(rosterValue(version), signed)
+		return d.store.Save(d.rosterValue(version), signed)
 	})
 }
 
@@ -128,7 +128,7 @@ func (d *Device) withheld(ctx context.Context, box Mailbox) error {
 	for _, o := range page {
 		if o.Key > rosterKey(kept+1) {
 			err := &e2ee.Error{Code: e2ee.ErrRosterGap, Detail: fmt.Sprintf("the mailbox lists %s but does not give %d", o.Key, kept+1)}
-			return d.rosterRefused(kept, kept+1, nil, err)
+			return rosterRefused(d.Name(), kept, kept+1, nil, err)
 		}
 	}
 	return nil
