@@ -125,6 +125,7 @@ type body struct {
 
 const (
 	maxAudience = 64
+	maxIssuer   = 255 // IAM API Reference, CreateOpenIDConnectProvider
 	maxSubject  = 255 // STS API Reference, SubjectFromWebIdentityToken
 )
 
@@ -135,7 +136,7 @@ func parseClaims(payload []byte) (Claims, error) {
 		return Claims{}, ErrMalformed
 	}
 	switch {
-	case b.Issuer == "", b.Subject == "", len(b.Subject) > maxSubject, len(b.Audience) == 0, len(b.Audience) > maxAudience,
+	case b.Issuer == "", len(b.Issuer) > maxIssuer, b.Subject == "", len(b.Subject) > maxSubject, len(b.Audience) == 0, len(b.Audience) > maxAudience,
 		len(b.Methods) > maxAudience, slices.Contains(b.Audience, ""), !instant(b.Issued), !instant(b.Expires),
 		b.NotBefore != nil && !instant(b.NotBefore):
 		return Claims{}, ErrMalformed
