@@ -84,14 +84,11 @@ func (s *Service) bearer(ctx context.Context, in *stsapi.AssumeRoleWithWebIdenti
 	if in.ProviderId != nil {
 		return nil, validation("ProviderId is for OAuth 2.0 access tokens, which are not taken.")
 	}
-	if s.providers == nil || s.tokens == nil {
-		return nil, protocol.NewError("NotImplemented", 501, "There are no identity providers.")
-	}
 	issuer, err := oidc.Issuer(*in.WebIdentityToken)
 	if err != nil {
 		return nil, tokenError(err, issuer)
 	}
-	arn, provider, ok := s.providers.Provider(ctx, issuer)
+	arn, provider, ok := s.provider(ctx, issuer)
 	if !ok {
 		return nil, &stsapi.InvalidIdentityTokenException{Message: "No OpenIDConnect provider found in your account for " + issuer}
 	}
@@ -109,6 +106,13 @@ func (s *Service) bearer(ctx context.Context, in *stsapi.AssumeRoleWithWebIdenti
 	}
 	b.client = claims.Audience[slices.IndexFunc(claims.Audience, func(a string) bool { return slices.Contains(provider.ClientIDs, a) })]
 	return b, nil
+}
+
+func (s *Service) provider(ctx context.Context, issuer string) (arn string, p oidc.Provider, ok bool) {
+	if s.providers == nil || s.tokens == nil {
+		return "", oidc.Provider{}, false
+	}
+	return s.providers.Provider(ctx, issuer)
 }
 
 // tokenError is the API's error for one of oidc's.

@@ -249,5 +249,6 @@ func TestSignedCallerIsNotTheBearer(t *testing.T) {
 func TestWithoutProvidersThereIsNoWebIdentity(t *testing.T) {
 	w := newWorld(t)
 	ctx := access.NewContext(t.Context(), &access.Call{Service: "sts"})
-	w.want("NotImplemented", "")(w.AssumeRoleWithWebIdentity(ctx, &stsapi.AssumeRoleWithWebIdentityInput{RoleArn: new(roleARN), RoleSessionName: new("s1"), WebIdentityToken: new("a.b.c")}))
+	token := oidctest.New(t).Token(w.now, nil)
+	w.want("InvalidIdentityToken", "")(w.AssumeRoleWithWebIdentity(ctx, &stsapi.AssumeRoleWithWebIdentityInput{RoleArn: new(roleARN), RoleSessionName: new("s1"), WebIdentityToken: &token}))
 }
