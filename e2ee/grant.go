@@ -3,6 +3,8 @@
 package e2ee
 
 import (
+	"bytes"
+	"crypto/hmac"
 	"time"
 )
 
@@ -35,10 +37,18 @@ func (t *Trust) Grantee(device Fingerprint, now time.Time) (Grantee, error) {
 // Guest is a key that travels in a link: whoever has the link's seed can open the grant.
 func Guest(k *KEMKey) Grantee { return Grantee{k.Fingerprint(), k.Public()} }
 
-// granted is what a grant says of one generation.
+// granted is what grants say of one generation. Grants are not signed, so any of it may be wrong, and a wrong one must not stand in
+// the way of a right one: all are kept, and what verifies is used.
 type granted struct {
-	gs     []byte
-	epochs map[uint32][]byte
+	gs     [][]byte
+	epochs map[uint32][][]byte
+}
+
+func (g *granted) add(more *granted) {
+	g.gs = append(g.gs, more.gs...)
+	for e, s := range more.epochs {
+		g.epochs[e] = append(g.epochs[e], s...)
+	}
 }
 
 // GrantHistory seals the secrets of all generations that the Opener has opened and that begun in [from, until): all that was
@@ -107,7 +117,10 @@ func (o *Opener) AddGrant(b []byte) error {
 				return o.locate(nil, err)
 			}
 			for h, g := range items {
-				o.granted[h] = g
+				if o.granted[h] == nil {
+					o.granted[h] = &granted{epochs: map[uint32][][]byte{}}
+				}
+				o.granted[h].add(g)
 			}
 			return nil
 		}
@@ -123,15 +136,17 @@ func parseGrant(b []byte) (map[[32]byte]*granted, error) {
 	for len(r.b) > 0 && !r.bad {
 		var h [32]byte
 		r.fill(h[:])
-		g := &granted{}
+		g := items[h]
+		if g == nil {
+			g = &granted{epochs: map[uint32][][]byte{}}
+		}
 		switch r.u8() {
 		case grantSecret:
-			g.gs = r.take(secretBytes)
+			g.gs = append(g.gs, r.take(secretBytes))
 		case grantEpochs:
-			g.epochs = map[uint32][]byte{}
 			first, n := r.u32(), uint32(r.u16())
 			for e := first; e-first < n && !r.bad; e++ {
-				g.epochs[e] = r.take(secretBytes)
+				g.epochs[e] = append(g.epochs[e], r.take(secretBytes))
 			}
 		default:
 			r.bad = true
@@ -144,22 +159,27 @@ func parseGrant(b []byte) (map[[32]byte]*granted, error) {
 	return items, nil
 }
 
-// useGrant gives a verified generation what was granted for it. A secret that the producer did not commit to is thrown away.
+// useGrant gives a verified generation what was granted for it. A secret that the producer did not commit to is passed over.
 func (o *Opener) useGrant(g *secretOf) {
 	x := o.granted[g.hash]
 	if x == nil || g.gs != nil {
 		return
 	}
-	if x.gs != nil && g.adopt(append([]byte(nil), x.gs...)) {
-		o.remember(g)
+	for _, gs := range x.gs {
+		if len(gs) == secretBytes && g.adopt(bytes.Clone(gs)) {
+			o.remember(g)
+			break
+		}
 	}
-	g.epochs = x.epochs
+	g.granted = x.epochs
 }
 
-// blame turns a refusal caused by a granted epoch's secret into one that does not accuse the server.
-func (g *secretOf) blame(err error) error {
-	if g.gs == nil && g.epochs != nil {
-		return refuse(ErrNoWrap, "the granted key is wrong")
+// grantedSecret returns the granted secret of the header's epoch by which the header is authentic; nil when there is none.
+func (g *secretOf) grantedSecret(h *header) []byte {
+	for _, s := range g.granted[h.epoch] {
+		if hmac.Equal(headerMAC(s, g.hash[:], h.body()), h.mac[:]) {
+			return s
+		}
 	}
-	return err
+	return nil
 }

@@ -92,7 +92,9 @@ var mutations = []struct{ file, check, without, test string }{
 	// at rest
 	{"keystore.go", `value, message("store", []byte(name)))`, `value, nil)`, "TestKeyStore"},
 	{"keystore.go", `info.Mode().Perm()&0o077 != 0`, `info == nil`, "TestKeyStoreShowsNothing"},
-	{"grant.go", `g.gs == nil && g.epochs != nil`, `false`, "TestWrongGrant"},
+	{"grant.go", `hmac.Equal(headerMAC(s, g.hash[:], h.body()), h.mac[:])`, `hmac.Equal(nil, nil)`, "TestWrongGrant"},
+	{"grant.go", `g.epochs[e] = append(g.epochs[e], s...)`, `g.epochs[e] = s`, "TestGrantsAddUp"},
+	{"grant.go", `g.gs = append(g.gs, more.gs...)`, `g.gs = more.gs`, "TestGrantsAddUp"},
 }
 
 // TestEveryCheckIsNeeded finds each check in the source; with -mutate=all it also builds the package without it and runs the test.

@@ -360,6 +360,52 @@ func TestWrongGrantIsNobodysTampering(t *testing.T) {
 	}
 }
 
+// TestGrantsAddUp: two hours of one day are two grants for one generation, and whoever adds a wrong one takes nothing away.
+func TestGrantsAddUp(t *testing.T) {
+	w := newWorld(t)
+	all := w.produceAll(w.sealer(nil), 95) // over three minutes
+	start := w.now.Add(-190 * time.Second)
+	anna := w.opener(w.anna.fp)
+	w.consumeAll(anna, all)
+	guest := mustKEM(t, "link")
+	cfg := w.openerConfig(w.anna.fp)
+	cfg.Self, cfg.Keys = guest.Fingerprint(), []*KEMKey{guest}
+	clip := func(minute int) []byte {
+		from := start.Add(time.Duration(minute) * time.Minute)
+		return w.must(anna.GrantClip(Guest(guest), from, from.Add(time.Second)))
+	}
+	whole := w.must(anna.GrantHistory(Guest(guest), start, w.now))
+	st, _, err := parseHDR(w.record(all[0][0].Payload, recHDR))
+	w.ok(err)
+	wrong := func(self *KEMKey, fp Fingerprint, kind ...byte) []byte {
+		item := append(append(bytes.Clone(st.hash[:]), kind...), bytes.Repeat([]byte{1}, 32)...)
+		stream := StreamIDOf(cfg.Stream)
+		return w.must(wrap(self.Public(), fp, "grant", stream[:], append([]byte{1}, item...)))
+	}
+	badEpoch := wrong(guest, guest.Fingerprint(), grantEpochs, 0, 0, 0, 0, 0, 1)
+	badSecret := wrong(guest, guest.Fingerprint(), grantSecret)
+	for name, grants := range map[string][][]byte{
+		"two clips":           {clip(0), clip(2)},
+		"wrong ones before":   {badEpoch, badSecret, clip(0), clip(2)},
+		"wrong ones after":    {clip(0), clip(2), badEpoch, badSecret},
+		"history, wrong ones": {badSecret, whole, badSecret},
+	} {
+		o, err := NewOpener(cfg)
+		w.ok(err)
+		for _, g := range grants {
+			w.ok(o.AddGrant(g))
+		}
+		for _, i := range []int{0, 65} {
+			if n, _, err := consume(open2(o), all[i]); err != nil || n != 6 {
+				t.Errorf("%s: fragment %d: %d samples, %v", name, i, n, err)
+			}
+		}
+	}
+	o := w.opener(w.anna.fp) // who is a recipient is not kept from the key package
+	w.ok(o.AddGrant(wrong(w.keys[w.anna.fp], w.anna.fp, grantEpochs, 0, 0, 0, 0, 0, 1)))
+	w.consumeAll(o, all)
+}
+
 // recipients is the last part of snapshot.
 func (t *Trust) recipients(stream StreamID, now time.Time) []recipient {
 	_, _, to := t.snapshot(stream, now)

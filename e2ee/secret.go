@@ -11,11 +11,11 @@ import (
 // secretOf is what is known of a generation: from GS all of it, from a clip grant single epochs.
 type secretOf struct {
 	*statement
-	fp     Fingerprint
-	public []byte
-	gs     []byte
-	epochs map[uint32][]byte // epoch secrets, from grants
-	pos    ratchet           // somewhere along the chain, when gs is there
+	fp      Fingerprint
+	public  []byte
+	gs      []byte
+	granted map[uint32][][]byte // epoch secrets, from grants: not verified
+	pos     ratchet             // somewhere along the chain, when gs is there
 }
 
 // begin authenticates the header of a fragment, and places the fragment after what was confirmed before.
@@ -36,7 +36,7 @@ func (o *Opener) begin(f *fragment, records []record) error {
 		return err
 	}
 	if !hmac.Equal(headerMAC(f.epochKey, g.hash[:], h.body()), h.mac[:]) {
-		return g.blame(refuse(ErrHeader, "message authentication code"))
+		return refuse(ErrHeader, "message authentication code")
 	}
 	link, err := f.linkBefore(records)
 	if err != nil {
@@ -74,6 +74,9 @@ func (o *Opener) secret(f *fragment, records []record) error {
 	g := f.secretOf
 	o.useGrant(g)
 	if f.epochKey = g.epochSecret(f.header.epoch); f.epochKey != nil {
+		return nil
+	}
+	if f.epochKey = g.grantedSecret(&f.header); f.epochKey != nil {
 		return nil
 	}
 	at := slices.IndexFunc(records, func(r record) bool { return r.kind == recKeys })
@@ -127,9 +130,6 @@ func (g *secretOf) adopt(gs []byte) bool {
 
 // epochSecret returns the secret of an epoch, or nil when it is not known. Going back starts over from GS.
 func (g *secretOf) epochSecret(epoch uint32) []byte {
-	if s := g.epochs[epoch]; s != nil {
-		return s
-	}
 	if g.gs == nil {
 		return nil
 	}

@@ -119,6 +119,9 @@ func Open(dir string, p e2ee.Protector) (*Device, error) {
 	} else if err != nil {
 		return nil, err
 	}
+	if _, err := store.Load(valueNextOwner); err == nil {
+		return d, d.change(d.adoptNextOwner)
+	}
 	return d, nil
 }
 
