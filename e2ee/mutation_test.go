@@ -51,6 +51,11 @@ var mutations = []struct{ file, check, without, test string }{
 	{"opener.go", `f.digest.add(b.Track, blockFlags(b.Key), b.Payload[:sigAt])`, `_ = sigAt`, "TestWhatIsSealedOpens"},
 	{"opener.go", `hold: o.cfg.Strict || o.holdBack`, `hold: o.cfg.Strict`, "TestUnconfirmedFragments"},
 	{"opener.go", `		o.halted = f.err`, ``, "TestTamperingHalts"},
+	// a fragment cut short
+	{"finish.go", `return l.Digest == p.Digest || h.previous == p.Digest`, `return true`, "TestFinishSignsNoSecondHistory"},
+	{"finish.go", `return l.Sequence == 0`, `return true`, "TestFinishSignsNoSecondHistory"},
+	{"finish.go", `st.stream != s.stream ||`, ``, "TestFinishSignsNoSecondHistory"},
+	{"finish.go", `|| !st.verify(s.cfg.Identity.Public())`, ``, "TestFinishSignsNoSecondHistory"},
 	// recipients
 	{"trust.go", `c != nil && !expired && m.admits(stream, now) && c.validAt(now)`, `c != nil && (!expired || true) && m.admits(stream, now) && c.validAt(now)`, "TestWhoIsARecipient"},
 	{"trust.go", `c != nil && !expired && m.admits(stream, now) && c.validAt(now)`, `c != nil && !expired && c.validAt(now)`, "TestWhoIsARecipient"},

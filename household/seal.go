@@ -64,9 +64,14 @@ func (s *Sealer) EndSession() (e2ee.Block, e2ee.Link, error) { return s.keep(s.S
 
 func (s *Sealer) keep(b e2ee.Block, l e2ee.Link, err error) (e2ee.Block, e2ee.Link, error) {
 	if err == nil {
-		s.unkept = s.device.updateStream(s.stream, func(st *stream) { st.Sent = appendLink(nil, l) })
+		s.unkept = s.device.KeepSent(s.stream, l)
 	}
 	return b, l, err
+}
+
+// KeepSent stores durably where a session of this camera stands, for who seals with the e2ee.Sealer inside of a Sealer.
+func (d *Device) KeepSent(name string, l e2ee.Link) error {
+	return d.updateStream(name, func(s *stream) { s.Sent = appendLink(nil, l) })
 }
 
 // Unkept is why the last fragment's link is not in the folder; nil when it is.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/obscura-video/obscura/e2ee"
 	"github.com/obscura-video/obscura/internal/seal"
 )
 
@@ -21,22 +22,24 @@ type buffer struct {
 	fragments []*fragment // the last one may be open
 	open      *fragment   // that frames are added to; nil when there is none
 	scratch   []byte
+	sealed    bool // what is in it is end-to-end encrypted, and no fragment is whole without its signature
 }
 
-// openBuffer opens the buffer and recovers what is in it. What cannot be read is left out and told to lost.
-func openBuffer(o *Options, lost func(n uint64, err error)) (*buffer, error) {
+// openBuffer opens the buffer and recovers what is in it. What cannot be read is left out and told to lost. s is nil in a
+// Producer that does not seal.
+func openBuffer(o *Options, s *sealing, lost func(n uint64, err error)) (*buffer, error) {
 	st, key, err := openStore(o)
 	if err != nil {
 		return nil, err
 	}
-	b := &buffer{store: st, seal: &sealer{key: key, stream: o.StreamName}, max: o.BufferBytes, next: 1}
-	if err := b.recover(lost); err != nil {
+	b := &buffer{store: st, seal: &sealer{key: key, stream: o.StreamName}, max: o.BufferBytes, next: 1, sealed: s != nil}
+	if err := b.recover(s, lost); err != nil {
 		return nil, errors.Join(err, st.close())
 	}
 	return b, nil
 }
 
-func (b *buffer) recover(lost func(n uint64, err error)) error {
+func (b *buffer) recover(s *sealing, lost func(n uint64, err error)) error {
 	ns, err := b.store.list()
 	if err != nil {
 		return fmt.Errorf("producer: buffer: %w", err)
@@ -59,21 +62,46 @@ func (b *buffer) recover(lost func(n uint64, err error)) error {
 	if len(b.fragments) == 0 && errors.Is(last, seal.ErrOpen) {
 		return ErrBufferKey // and nothing is removed
 	}
+	if b.sealed && slices.ContainsFunc(b.fragments, func(f *fragment) bool { return !isOpaque(f.tracks) }) {
+		return ErrBufferPlain
+	}
 	for _, n := range unreadable {
 		lost(n, last)
 		if err := b.store.remove(n); err != nil {
 			return fmt.Errorf("producer: buffer: %w", err)
 		}
 	}
-	for _, f := range b.fragments {
+	for _, f := range slices.Clone(b.fragments) {
 		if f.complete {
 			continue
 		}
-		if err := b.finish(f); err != nil {
+		err := b.sign(s, f)
+		var refused *e2ee.Error
+		switch {
+		case errors.As(err, &refused):
+			lost(f.n, err)
+			b.drop(f)
+		case err != nil:
 			return err
+		default:
+			if err := b.finish(f); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// sign makes a fragment whole that a process before did not finish. Errors: *e2ee.Error when it will never be whole.
+func (b *buffer) sign(s *sealing, f *fragment) error {
+	switch {
+	case s != nil:
+		return s.recover(b, f)
+	case isOpaque(f.tracks):
+		return &e2ee.Error{Code: e2ee.ErrSignature, Detail: "a fragment was cut short, and this producer does not seal"}
+	default:
+		return nil
+	}
 }
 
 // begin opens a new fragment.
@@ -165,7 +193,11 @@ func (b *buffer) after(n uint64) *fragment {
 
 func (b *buffer) close() error {
 	var err error
-	if b.open != nil {
+	switch {
+	case b.open == nil:
+	case b.sealed: // and could not be signed; the next Producer will
+		err = b.open.w.Close()
+	default:
 		err = b.finish(b.open)
 	}
 	b.seal.key.Destroy()

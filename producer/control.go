@@ -144,12 +144,18 @@ func (c *control) create(ctx context.Context) error {
 	if c.o.KMSKeyID != "" {
 		in.KmsKeyId = &c.o.KMSKeyID
 	}
+	if c.o.Seal != nil {
+		in.Tags = map[string]string{requireE2EE: "true"}
+	}
 	_, err := api.CreateStream(ctx, in)
 	if hasCode(err, "ResourceInUseException") {
 		return nil // another one was faster
 	}
 	return err
 }
+
+// requireE2EE is the tag of streams that take no readable media.
+const requireE2EE = "obscura:RequireE2EE"
 
 func mediaType(codecID string) string {
 	return map[string]string{"V_MPEG4/ISO/AVC": "video/h264", "V_MPEGH/ISO/HEVC": "video/h265"}[codecID]

@@ -12,6 +12,10 @@
 // has acknowledged its fragment, refused it for good, or the buffer is full. The latter two are counted in
 // Stats.Lost and reported by Close.
 //
+// With Options.Seal all of it is end-to-end encrypted before it goes into the buffer: package e2ee, docs/formats/e2ee.md. A
+// fragment that a killed process left without its signature is signed at the next start, so that viewers can tell it from
+// one that somebody cut; only what was put of a session's first fragment is then lost, unless it is the camera's very first.
+//
 // It is no encoder and opens no camera: frames come as their codec's container format has them (for H.264 and
 // H.265, NAL units with their lengths in front, and the decoder configuration in Track.CodecPrivate).
 //

@@ -21,7 +21,7 @@ var (
 	// ErrTooLarge says that a frame exceeds 15 MiB.
 	ErrTooLarge = errors.New("producer: frame is too large")
 	// ErrTag says that a tag breaks a rule of the service: 10 in a fragment, a name of 1 to 128 bytes that does not
-	// begin with "AWS", a value of up to 256.
+	// begin with "AWS", a value of up to 256. A sealed Producer has no tags for the service, which could not see them.
 	ErrTag = errors.New("producer: tag is not allowed")
 	// ErrClock says that the service refused a request because this machine's clock is wrong.
 	ErrClock = errors.New("producer: the clock of this machine differs too much from the service's")
@@ -29,6 +29,9 @@ var (
 	ErrBufferInUse = errors.New("producer: buffer is in use by another process")
 	// ErrBufferKey says that the buffer was sealed with another key.
 	ErrBufferKey = errors.New("producer: buffer was sealed with another key")
+	// ErrBufferPlain says that the buffer holds fragments that are not end-to-end encrypted, from before the stream was
+	// sealed. A Producer without Seal still sends them; or remove the folder.
+	ErrBufferPlain = errors.New("producer: buffer holds media that is not end-to-end encrypted")
 )
 
 // AckError is an ERROR acknowledgement.

@@ -72,7 +72,10 @@ type Options struct {
 	// BlockWhenFull makes Put wait for room, instead of giving up the oldest fragment. It is right for files.
 	BlockWhenFull bool
 
-	// Create makes the stream when it is missing, with Retention (full hours) and KMSKeyID (default: the service's).
+	// Seal, when set, makes the media end-to-end encrypted. Tracks are then video and audio with numbers up to 15.
+	Seal *Seal
+
+	// Create makes the stream when it is missing, a sealed one with the tag obscura:RequireE2EE = true, with Retention (full hours) and KMSKeyID (default: the service's).
 	Create    bool
 	Retention time.Duration
 	KMSKeyID  string

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/obscura-video/obscura/e2ee"
 )
 
 // Producer sends media to one stream. Its methods may be called concurrently, though frames are sent in the order
@@ -25,8 +27,10 @@ type Producer struct {
 	mu      sync.Mutex // guards what follows
 	changed chan struct{}
 	buffer  *buffer
+	sealing *sealing // nil when nothing is sealed
 	lastPut time.Time
-	tags    []record // for the next fragment
+	latest  time.Time // the frame that was put last
+	tags    []record  // for the next fragment
 	closing bool
 	fatal   error
 	stats   Stats
@@ -73,7 +77,7 @@ type Stats struct {
 
 // Open opens the stream's buffer and begins to send what is in it. It does not wait for the service.
 //
-// Errors: ErrOptions; ErrBufferInUse; ErrBufferKey; the operating system's.
+// Errors: ErrOptions; ErrBufferInUse; ErrBufferKey; ErrBufferPlain; those of Seal; the operating system's.
 func Open(o Options) (*Producer, error) { return open(o, defaultTiming()) }
 
 func open(o Options, t timing) (*Producer, error) {
@@ -82,6 +86,12 @@ func open(o Options, t timing) (*Producer, error) {
 		return nil, err
 	}
 	o.Tracks = append([]Track(nil), o.Tracks...)
+	var s *sealing
+	if o.Seal != nil {
+		if s, o.Tracks, err = newSealing(&o); err != nil {
+			return nil, err
+		}
+	}
 	for i := range o.Tracks {
 		if o.Tracks[i].UID == 0 {
 			o.Tracks[i].UID = o.Tracks[i].Number
@@ -89,9 +99,9 @@ func open(o Options, t timing) (*Producer, error) {
 	}
 	p := &Producer{
 		opt: o, timing: t, header: matroskaHeader(o.Tracks), cutter: newCutter(o.Tracks, o.FragmentDuration),
-		changed: make(chan struct{}),
+		changed: make(chan struct{}), sealing: s,
 	}
-	p.buffer, err = openBuffer(&o, func(n uint64, err error) {
+	p.buffer, err = openBuffer(&o, s, func(n uint64, err error) {
 		o.Log.Warn("buffered fragment cannot be read and is lost", "fragment", n, "error", err)
 		p.stats.Lost++
 	})
@@ -109,7 +119,10 @@ func open(o Options, t timing) (*Producer, error) {
 // in the buffer; with Options.BlockWhenFull it may wait for room until ctx ends.
 //
 // Errors: ErrClosed; ErrTooLarge; ErrOptions for a track that was not declared; the buffer's; and the error for
-// which the Producer has stopped sending.
+// which the Producer has stopped sending. From a Producer that seals, where a frame begins a fragment, also
+// e2ee.ErrNoRecipients and e2ee.ErrProducer: nobody may open it, or this producer is not in the roster any more. Then
+// the frame was not taken, what was put before is not affected, and the next Put tries again. After an error of the
+// buffer such a Producer may still send the frame.
 func (p *Producer) Put(ctx context.Context, f Frame) error {
 	if len(f.Data) > maxFrameBytes {
 		return fmt.Errorf("%w: %d bytes", ErrTooLarge, len(f.Data))
@@ -148,41 +161,98 @@ func (p *Producer) put(f *Frame) error {
 		p.lose(b.fragments[0], "the buffer is full")
 	}
 	t := f.Time.Add(time.Millisecond / 2).UnixMilli()
-	if b.open != nil && p.cutter.cut(b.open, f, t) {
-		if err := b.finish(b.open); err != nil {
+	if b.open != nil && (p.cutter.cut(b.open, f, t) || p.sealing.ending()) {
+		if err := p.complete(false); err != nil {
 			return err
 		}
 	}
 	if b.open == nil {
-		if err := p.begin(t); err != nil {
+		if err := p.begin(f.Time, t); err != nil {
 			return err
 		}
 	}
-	r := record{kind: recordFrame, track: f.Track, time: t, key: f.Key, data: f.Data}
-	if err := b.write(b.open, &r); err != nil {
+	if err := p.write(f, t); err != nil {
 		return err
 	}
-	b.open.note(f.Track, t)
-	p.lastPut = time.Now()
+	p.lastPut, p.latest = time.Now(), f.Time
 	p.stats.Frames++
 	p.stats.Bytes += int64(len(f.Data))
 	return nil
 }
 
-func (p *Producer) begin(timecode int64) error {
+// write adds a frame to the open fragment.
+func (p *Producer) write(f *Frame, timecode int64) error {
+	b := p.buffer
+	if p.sealing != nil {
+		return p.sealing.frame(b, f, timecode)
+	}
+	r := record{kind: recordFrame, track: f.Track, time: timecode, key: f.Key, data: f.Data}
+	if err := b.write(b.open, &r); err != nil {
+		return err
+	}
+	b.open.note(f.Track, timecode)
+	return nil
+}
+
+// begin opens a fragment whose first frame is of that time.
+func (p *Producer) begin(capture time.Time, timecode int64) error {
 	if timecode < 1 {
 		return fmt.Errorf("%w: frame before 1970", ErrOptions)
 	}
-	if err := p.buffer.begin(p.opt.Tracks, p.header, timecode); err != nil {
-		return err
-	}
-	for i := range p.tags {
-		if err := p.writeTag(&p.tags[i]); err != nil {
+	if p.sealing != nil {
+		if err := p.sealing.begin(capture); err != nil {
 			return err
 		}
 	}
+	err := p.buffer.begin(p.opt.Tracks, p.header, timecode)
+	if err == nil && p.sealing != nil {
+		err = p.sealing.begun(p.buffer, p.buffer.open)
+	}
+	for i := 0; err == nil && i < len(p.tags); i++ {
+		err = p.writeTag(&p.tags[i])
+	}
+	if err != nil {
+		p.giveUpBegun()
+		return err
+	}
 	p.tags = nil
 	return nil
+}
+
+// giveUpBegun undoes the beginning of a fragment that the buffer has not taken.
+func (p *Producer) giveUpBegun() {
+	if p.buffer.open != nil {
+		p.buffer.drop(p.buffer.open)
+	}
+	if p.sealing != nil {
+		p.sealing.abandon()
+	}
+}
+
+// complete ends the open fragment; in a Producer that seals perhaps with the session.
+func (p *Producer) complete(session bool) error {
+	if p.sealing != nil {
+		if err := p.sealing.end(p.buffer, session); err != nil {
+			return err
+		}
+		defer p.sealing.settle(p.buffer)
+	}
+	return p.buffer.finish(p.buffer.open)
+}
+
+// completeLast ends the open fragment for good. The last one of a sealed session says that none follows; when none is
+// open it is one without frames. When that may not begin any more, who watches is told nothing.
+func (p *Producer) completeLast() error {
+	if s := p.sealing; s != nil && p.buffer.open == nil && s.last != (e2ee.Link{}) {
+		at := p.latest.Add(max(time.Millisecond, time.Since(p.lastPut).Truncate(time.Millisecond)))
+		if p.begin(at, at.UnixMilli()) != nil {
+			return nil
+		}
+	}
+	if p.buffer.open == nil {
+		return nil
+	}
+	return p.complete(true)
 }
 
 // maxTags is the service's limit for one fragment.
@@ -196,9 +266,13 @@ const (
 )
 
 // Tag adds metadata to the fragment of the frame that was put last; before the first frame, to the one that it will
-// begin. Errors: ErrTag; those of Put.
+// begin. A Producer that seals seals it too, together with the next frame or the end of the fragment. Errors: ErrTag;
+// those of Put.
 func (p *Producer) Tag(name, value string) error {
 	reserved := name == TagImageGeneration || name == TagImagePrefix || name == TagNotification
+	if reserved && p.sealing != nil {
+		return fmt.Errorf("%w: %q asks the service for something that it cannot do with sealed media", ErrTag, name)
+	}
 	if name == "" || len(name) > 128 || len(value) > 256 || strings.HasPrefix(name, "AWS") && !reserved {
 		return fmt.Errorf("%w: %q", ErrTag, name)
 	}
@@ -224,7 +298,11 @@ func (p *Producer) Tag(name, value string) error {
 }
 
 func (p *Producer) writeTag(r *record) error {
-	if err := p.buffer.write(p.buffer.open, r); err != nil {
+	write := func() error { return p.buffer.write(p.buffer.open, r) }
+	if p.sealing != nil {
+		write = func() error { return p.sealing.tag(r) }
+	}
+	if err := write(); err != nil {
 		return err
 	}
 	p.buffer.open.tags++
@@ -252,10 +330,7 @@ func (p *Producer) Close(ctx context.Context) error {
 		return ErrClosed
 	}
 	p.closing = true
-	var err error
-	if p.buffer.open != nil {
-		err = p.buffer.finish(p.buffer.open)
-	}
+	err := p.completeLast()
 	p.signal()
 	p.mu.Unlock()
 
@@ -304,7 +379,7 @@ func (p *Producer) completeIdle() error {
 		return nil
 	}
 	defer p.signal()
-	return p.buffer.finish(p.buffer.open)
+	return p.complete(false)
 }
 
 // errIdle says that nothing happened for the time that await was given.
