@@ -12,7 +12,8 @@ import (
 )
 
 // metrics are the server's figures for Prometheus. Kinesis Video's have CloudWatch's names, in the spelling
-// that CloudWatch exporters use: PutMedia.IncomingBytes is aws_kinesisvideo_put_media_incoming_bytes. No
+// that CloudWatch exporters use: PutMedia.IncomingBytes is aws_kinesisvideo_put_media_incoming_bytes; those that
+// CloudWatch does not have begin with obscura_. No
 // label holds anything but names of streams, services, operations and error codes.
 type metrics struct {
 	registry *prometheus.Registry
@@ -91,14 +92,33 @@ func metric[V prometheus.Collector](m *metrics, of map[string]V, name string, cr
 	defer m.mu.Unlock()
 	v, ok := of[name]
 	if !ok {
-		v = create("aws_kinesisvideo_" + snake(name))
+		v = create(metricName(name))
 		m.registry.MustRegister(v)
 		of[name] = v
 	}
 	return v
 }
 
-func help(name string) string { return "CloudWatch's AWS/KinesisVideo " + name + "." }
+// ownMetric begins the names of what CloudWatch does not count.
+const ownMetric = "Obscura."
+
+// metricName is Prometheus's name for a metric.
+func metricName(name string) string {
+	if own, ok := strings.CutPrefix(name, ownMetric); ok {
+		return "obscura_video_" + snake(own)
+	}
+	return "aws_kinesisvideo_" + snake(name)
+}
+
+func help(name string) string {
+	switch name {
+	case "Obscura.SealedFragments":
+		return "Fragments taken in that are end-to-end encrypted."
+	case "Obscura.UnsealedFragmentsRefused":
+		return "Fragments refused because their stream takes end-to-end encrypted ones alone."
+	}
+	return "CloudWatch's AWS/KinesisVideo " + name + "."
+}
 
 // snake spells PutMedia.IncomingBytes as put_media_incoming_bytes, and GetHLSMasterPlaylist.Latency as
 // get_hls_master_playlist_latency.

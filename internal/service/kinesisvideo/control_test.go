@@ -525,7 +525,8 @@ func TestSweepFinishesADeletion(t *testing.T) {
 
 func TestUnbuiltOperationsSaySo(t *testing.T) {
 	w := newWorld(t)
-	_, err := w.GetClip(w.as(viewer), &archiveapi.GetClipInput{})
+	w.create("s", 1)
+	_, err := w.GetClip(w.as(viewer), &archiveapi.GetClipInput{StreamName: ptr("s")})
 	wantCode(t, err, "NotImplementedException")
 	_, err = w.CreateSignalingChannel(w.as(viewer), &kvapi.CreateSignalingChannelInput{})
 	wantCode(t, err, "NotImplementedException")

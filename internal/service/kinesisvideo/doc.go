@@ -14,6 +14,8 @@
 // key policy, at each fragment and while one goes on. Media is kept sealed under data keys of
 // the caller, also in the buffer of a stream without retention.
 //
+// Of end-to-end encryption it knows no more than sealed.go says, and no package of it is imported here.
+//
 // A stream without retention uses the same code over a second journal, the spool.
 //
 // Rows are described in docs/formats/video-rows.md, deviations from the service in

@@ -13,9 +13,15 @@ import (
 
 // UpdateImageGenerationConfiguration stores the configuration, or deletes it when there is none.
 //
-// Errors: NoDataRetentionException, ResourceNotFoundException, InvalidArgumentException.
+// Errors: NoDataRetentionException, ResourceNotFoundException, InvalidArgumentException; also for a sealed stream, of
+// which nobody here can make an image.
 func (s *Service) UpdateImageGenerationConfiguration(ctx context.Context, in *kvapi.UpdateImageGenerationConfigurationInput) (*kvapi.UpdateImageGenerationConfigurationOutput, error) {
 	q := request{action: "UpdateImageGenerationConfiguration", name: in.StreamName, arn: in.StreamARN}
+	if in.ImageGenerationConfiguration != nil {
+		if err := s.unsupported(ctx, q, invalid(unreadable)); err != nil {
+			return nil, err
+		}
+	}
 	_, _, err := s.update(ctx, q, nil, func(st *stream) error {
 		if st.RetentionHours == 0 {
 			return noRetention()

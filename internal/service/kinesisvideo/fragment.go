@@ -23,6 +23,8 @@ type fragment struct {
 	begun  time.Time
 
 	ended  bool // the cluster is whole
+	hidden bool // from live viewers, until it is complete
+	marked bool // a tag says that it is sealed
 	bytes  int64
 	tags   int
 	tracks map[uint64]*span
@@ -64,6 +66,7 @@ func (f *fragment) addTags(p *producer, kind frameKind, t fragmentTags) error {
 		return err
 	}
 	for _, tag := range t.tags {
+		f.marked = f.marked || tag.Name == markE2EE
 		if !reserved[tag.Name] {
 			f.tags++
 		}
@@ -103,6 +106,9 @@ func (f *fragment) commit(p *producer) error {
 		if f.tracks[p.header.Tracks[i].Number] == nil {
 			return errFramesMissing
 		}
+	}
+	if err := f.requireMark(p); err != nil {
+		return err
 	}
 	if err := p.gate.pass(p.ctx); err != nil {
 		return err

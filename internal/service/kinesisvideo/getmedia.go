@@ -157,6 +157,9 @@ func (c *consumer) handle(e journal.Event) error {
 }
 
 func (c *consumer) beginLive(e journal.Event) error {
+	if e.Live == nil {
+		return nil // it is not shown before it is complete, and then comes from the store
+	}
 	l, err := parseLiveStart(e.Live)
 	if err != nil {
 		return err

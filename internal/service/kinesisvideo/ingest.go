@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,9 +27,10 @@ type producer struct {
 	in   *mediaapi.PutMediaInput
 	gate gate
 
-	header *mkv.Header
-	tags   mkv.TagQueue[fragmentTags]
-	queued int // bytes in tags
+	header       *mkv.Header
+	markedHeader bool // its tags have the mark of sealed fragments
+	tags         mkv.TagQueue[fragmentTags]
+	queued       int // bytes in tags
 
 	store  Store // where writer writes to
 	writer *journal.Writer
@@ -98,6 +100,7 @@ func (p *producer) begin(h *mkv.Header) error {
 // handleTags keeps the element until it is known which fragment it belongs to.
 func (p *producer) handleTags(t *mkv.Tags) error {
 	if t.InHeader {
+		p.markedHeader = p.markedHeader || marked(t.Tags)
 		return checkHeaderTags(t)
 	}
 	if p.queued += len(t.Raw); p.queued > maxQueuedTags {
@@ -170,7 +173,9 @@ func (p *producer) startFragment(c *mkv.ClusterStart) error {
 		return errTimecode
 	}
 	p.previous = &timecode
-	f, err := p.newFragment(timecode)
+	before := p.tags.Take()
+	p.queued = 0
+	f, err := p.newFragment(timecode, before)
 	if err != nil {
 		return err
 	}
@@ -183,8 +188,7 @@ func (p *producer) startFragment(c *mkv.ClusterStart) error {
 		return err
 	}
 	p.s.metrics.Observe("PutMedia.BufferingAckLatency", p.gate.stream.Name, p.s.Now().Sub(f.begun))
-	p.queued = 0
-	for _, tags := range p.tags.Take() {
+	for _, tags := range before {
 		if err := f.addTags(p, frameTagsBefore, tags); err != nil {
 			return err
 		}
@@ -205,12 +209,16 @@ func clusterRest(c *mkv.ClusterStart) int64 {
 	return c.Size - int64(len(c.Raw)-idBytes-sizeBytes)
 }
 
-// newFragment authorises, and begins an entry in the journal.
-func (p *producer) newFragment(timecode uint64) (*fragment, error) {
+// newFragment authorises, and begins an entry in the journal for a fragment that these tags precede.
+func (p *producer) newFragment(timecode uint64, before []fragmentTags) (*fragment, error) {
 	if err := p.gate.decide(p.ctx); err != nil {
 		return nil, err
 	}
 	st := p.gate.stream
+	hide, err := p.require(st, before)
+	if err != nil {
+		return nil, err
+	}
 	if err := p.own(st); err != nil {
 		return nil, err
 	}
@@ -229,17 +237,20 @@ func (p *producer) newFragment(timecode uint64) (*fragment, error) {
 		number:   newNumber(uint64(p.epoch)<<32, server),
 		producer: produced,
 		timecode: timecode,
+		sealed:   slices.ContainsFunc(p.header.Tracks, sealedTrack),
 	}
 	live := liveStart{fragmentMeta: m, keyID: sealer.KeyID(), header: p.header.Raw}
-	entry, err := p.writer.Begin(p.ctx, journal.BeginOptions{
-		Class: retentionClass(st), Sealer: sealer, Time: server, Live: live.append(nil),
-	})
+	o := journal.BeginOptions{Class: retentionClass(st), Sealer: sealer, Time: server}
+	if !hide {
+		o.Live = live.append(nil)
+	}
+	entry, err := p.writer.Begin(p.ctx, o)
 	if err != nil {
 		return nil, fmt.Errorf("kinesisvideo: begin fragment: %w", err)
 	}
 	m.number = m.number.withCounter(entry.Seq().Counter())
 	return &fragment{
-		fragmentMeta: m, entry: entry, sealer: sealer, stream: st, begun: now,
+		fragmentMeta: m, entry: entry, sealer: sealer, stream: st, begun: now, hidden: hide,
 		tracks: map[uint64]*span{},
 	}, nil
 }
@@ -344,6 +355,9 @@ func (p *producer) complete() error {
 	}
 	p.fragment, p.pending = nil, nil
 	p.s.metrics.Add("PutMedia.IncomingFragments", st.Name, 1)
+	if f.sealed {
+		p.s.metrics.Add("Obscura.SealedFragments", st.Name, 1)
+	}
 	p.s.metrics.Observe("PutMedia.FragmentIngestionLatency", st.Name, whole.Sub(f.begun))
 	p.s.metrics.Observe("PutMedia.FragmentPersistLatency", st.Name, p.s.Now().Sub(whole))
 	number := f.number.String()

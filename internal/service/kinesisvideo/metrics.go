@@ -4,8 +4,8 @@ package kinesisvideo
 
 import "time"
 
-// Metrics takes measurements under CloudWatch's names ("PutMedia.IncomingBytes") for one
-// stream each. Implementations are safe for concurrent use and do not block.
+// Metrics takes measurements under CloudWatch's names ("PutMedia.IncomingBytes"), or under ones of
+// our own that begin with "Obscura.", for one stream each. Implementations are safe for concurrent use and do not block.
 //
 // Source: Kinesis Video Streams developer guide, "Monitoring with CloudWatch".
 type Metrics interface {

@@ -14,6 +14,7 @@ var errRow = errors.New("kinesisvideo: malformed fragment row")
 // The versions of the rows of docs/formats/video-rows.md.
 const (
 	fragmentVersion = 1
+	sealedVersion   = 2 // of a sealed fragment, in all else the same
 	frameVersion    = 1
 )
 
@@ -31,13 +32,18 @@ type fragmentMeta struct {
 	header   uint64 // which header of the producer belongs to it: a position
 	timecode uint64 // of the cluster, in the producer's units
 	length   int64  // milliseconds
+	sealed   bool   // a track of it is end-to-end encrypted
 }
 
 const fragmentMetaBytes = 1 + 20 + 8 + 8 + 8 + 8
 
 // append encodes m.
 func (m *fragmentMeta) append(dst []byte) []byte {
-	dst = append(dst, fragmentVersion)
+	version := byte(fragmentVersion)
+	if m.sealed {
+		version = sealedVersion
+	}
+	dst = append(dst, version)
 	dst = append(dst, m.number[:]...)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(m.producer))
 	dst = binary.BigEndian.AppendUint64(dst, m.header)
@@ -47,9 +53,10 @@ func (m *fragmentMeta) append(dst []byte) []byte {
 
 // parseFragmentMeta decodes what append made and returns what follows it.
 func parseFragmentMeta(b []byte) (m fragmentMeta, rest []byte, err error) {
-	if len(b) < fragmentMetaBytes || b[0] != fragmentVersion {
+	if len(b) < fragmentMetaBytes || b[0] != fragmentVersion && b[0] != sealedVersion {
 		return m, nil, errRow
 	}
+	m.sealed = b[0] == sealedVersion
 	copy(m.number[:], b[1:21])
 	m.producer = int64(binary.BigEndian.Uint64(b[21:]))
 	m.header = binary.BigEndian.Uint64(b[29:])

@@ -48,6 +48,10 @@ func TestRowsKeepTheirFormat(t *testing.T) {
 	if got := hex.EncodeToString(m.append(nil)); got != want {
 		t.Errorf("fragment:\n got %s\nwant %s", got, want)
 	}
+	m.sealed = true
+	if got := hex.EncodeToString(m.append(nil)); got != "02"+want[2:] {
+		t.Errorf("sealed fragment:\n got %s\nwant 02%s", got, want[2:])
+	}
 	a := frameAttrs{kind: frameBlock, keyframe: true, track: 300, timecode: -1, rest: -1}
 	if got := hex.EncodeToString(a.append(nil)); got != "010301"+"ac02"+"01"+"01" {
 		t.Errorf("frame: %s", got)

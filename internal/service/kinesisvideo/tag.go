@@ -17,6 +17,9 @@ func addTags(st *stream, tags map[string]string) error {
 			return invalid("Tag keys must not begin with aws:.")
 		}
 	}
+	if err := checkOwnTags(tags); err != nil {
+		return err
+	}
 	all := maps.Clone(st.Tags)
 	if all == nil {
 		all = map[string]string{}
