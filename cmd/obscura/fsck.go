@@ -89,6 +89,7 @@ func printFsck(t *terminal, r *server.FsckReport) error {
 		n    int
 		text string
 	}{
+		{r.Sealed, "end-to-end encrypted"},
 		{r.KeyDeleted, "cannot be opened by anybody: their KMS key was deleted"},
 		{r.Deleted, "of deleted streams, yet to be removed"},
 	} {

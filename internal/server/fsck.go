@@ -64,6 +64,8 @@ type FsckReport struct {
 	Objects     int    `json:"objects"` // of mailboxes
 	// KeyDeleted is how many fragments nobody can open, because somebody deleted their KMS key.
 	KeyDeleted int `json:"keyDeleted"`
+	// Sealed is how many of the fragments are end-to-end encrypted.
+	Sealed int `json:"sealed"`
 	// Deleted is how many fragments of deleted streams are yet to be removed.
 	Deleted int `json:"deleted"`
 	// Orphans are segments that nothing refers to: normal after a crash or when footage has expired.
@@ -389,7 +391,7 @@ func (f *fsck) inspect(ctx context.Context, blobs blob.Store, keys *envelope.Key
 	n, err := i.Run(ctx)
 	r := f.report
 	r.Streams, r.Fragments, r.Frames, r.Bytes = n.Streams, n.Fragments, n.Frames, n.Bytes
-	r.KeyDeleted, r.Deleted = n.Gone, n.Deleted
+	r.KeyDeleted, r.Sealed, r.Deleted = n.Gone, n.Sealed, n.Deleted
 	return err
 }
 

@@ -44,6 +44,8 @@ type Inspected struct {
 	Streams, Fragments, Frames int
 	// Gone is how many fragments nobody can open, because their KMS key was deleted.
 	Gone int
+	// Sealed is how many of the fragments are end-to-end encrypted.
+	Sealed int
 	// Deleted is how many fragments of deleted streams are yet to be removed.
 	Deleted int
 	// Bytes is the media of the fragments that were opened, before sealing.
@@ -154,6 +156,9 @@ func (i *inspector) fault(fragment string, err error) {
 // fragment inspects one fragment. Its error ends the inspection.
 func (i *inspector) fragment(ctx context.Context, d *journal.Descriptor) error {
 	m, rest, err := parseFragmentMeta(d.Meta)
+	if m.sealed {
+		i.n.Sealed++
+	}
 	if err != nil || len(rest) != 0 {
 		i.fault("", fmt.Errorf("%w: entry %d", errRow, d.Seq))
 		return nil
