@@ -63,6 +63,7 @@ type stored struct {
 	tracks   []Track
 	frames   []Frame
 	tags     []mkv.Tag
+	early    int // how many of them preceded the cluster
 }
 
 func (s *service) DescribeStream(context.Context, *kvapi.DescribeStreamInput) (*kvapi.DescribeStreamOutput, error) {
@@ -223,6 +224,9 @@ func (s *service) ingest(ctx context.Context, in *mediaapi.PutMediaInput) error 
 			what = s.decide(s.seen)
 			s.seen++
 			f = &stored{timecode: ev.Timecode, number: fmt.Sprint(1000 + s.seen), tracks: header.Tracks}
+			for _, tags := range queue.Take() {
+				f.tags, f.early = append(f.tags, tags...), f.early+len(tags)
+			}
 			s.mu.Unlock()
 			ack(mediaapi.AckBuffering, 0, "")
 		case *mkv.Block:
@@ -240,9 +244,6 @@ func (s *service) ingest(ctx context.Context, in *mediaapi.PutMediaInput) error 
 				return nil
 			}
 		case *mkv.Tags:
-			if ev.InHeader {
-				continue
-			}
 			taken := queue.Add(ev.Tags, ev.EndOfFragment)
 			if !ev.EndOfFragment {
 				continue

@@ -194,8 +194,8 @@ func TestViewerOpensWhatWasPutAndTheServiceSeesNothing(t *testing.T) {
 		t.Errorf("created as %+v", s.created)
 	}
 	for _, f := range s.fragments {
-		if len(f.tags) != 1 || !e2ee.IsTag(f.tags[0].Name, f.tags[0].Value) {
-			t.Errorf("tags %v", f.tags)
+		if len(f.tags) != 1 || f.early != 1 || !e2ee.IsTag(f.tags[0].Name, f.tags[0].Value) {
+			t.Errorf("tags %v, %d of them before the cluster", f.tags, f.early)
 		}
 		for i, tr := range f.tracks {
 			if want := []string{"V_E2EE/1", "A_E2EE/1"}[i]; tr.CodecID != want || tr.CodecPrivate != nil || tr.Name != "" || tr.Width == 64 || tr.SamplingFrequency == 48000 {

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/obscura-video/obscura/e2ee"
 	mediaapi "github.com/obscura-video/obscura/internal/awsapi/kinesisvideomedia"
 	"github.com/obscura-video/obscura/internal/media/mkv"
 	"github.com/obscura-video/obscura/internal/sigv4"
@@ -207,11 +208,6 @@ func (s *session) send(f *fragment) error {
 	s.flight = append(s.flight, on)
 	p.mu.Unlock()
 	s.begun, s.timecode = true, f.timecode
-	s.buf = mkv.AppendClusterStart(append(s.buf[:0], s.header...), uint64(f.timecode))
-	s.header = nil
-	if err := s.flush(); err != nil {
-		return err
-	}
 	var tags []mkv.Tag
 	for offset, index := f.body, uint32(1); ; index++ {
 		if err := s.awaitRecord(f, index); err != nil {
@@ -222,12 +218,16 @@ func (s *session) send(f *fragment) error {
 			return s.unreadable(f, err)
 		}
 		offset = next
-		switch rec.kind {
-		case recordFrame:
+		if index == 1 {
+			err = s.start(f, &rec)
+		}
+		switch {
+		case err != nil || index == 1 && isMark(&rec):
+		case rec.kind == recordFrame:
 			err = s.frame(f, &rec)
-		case recordTag:
+		case rec.kind == recordTag:
 			tags = append(tags, mkv.Tag{Name: rec.name, Value: string(rec.data)})
-		case recordEnd:
+		case rec.kind == recordEnd:
 			return s.end(on, tags)
 		}
 		if err != nil {
@@ -235,6 +235,22 @@ func (s *session) send(f *fragment) error {
 		}
 	}
 }
+
+// start begins the cluster of a fragment whose first record is first. That it is sealed stands before the cluster, or a
+// service that takes nothing else could not show it to live viewers as it comes; in the connection's first fragment that
+// is part of the header.
+func (s *session) start(f *fragment, first *record) error {
+	s.buf = append(s.buf[:0], s.header...)
+	s.header = nil
+	if isMark(first) {
+		s.buf = mkv.AppendTags(s.buf, mkv.Tag{Name: first.name, Value: string(first.data)})
+	}
+	s.buf = mkv.AppendClusterStart(s.buf, uint64(f.timecode))
+	return s.flush()
+}
+
+// isMark tells whether a record is the tag of a sealed fragment.
+func isMark(r *record) bool { return r.kind == recordTag && e2ee.IsTag(r.name, string(r.data)) }
 
 // awaitRecord waits until the buffer has the record.
 func (s *session) awaitRecord(f *fragment, index uint32) error {
