@@ -8,6 +8,9 @@
 // delivers the frames as they arrive instead, before it is known whether their fragment will be complete. Archive
 // reads a range in the order of the producer's time.
 //
+// Opened opens end-to-end encrypted media (package e2ee), and passes nothing that was not sealed for this device by a producer on
+// its roster: first provisional frames, then a verdict for each fragment.
+//
 // Invariant: the bytes of every frame, and its time to the millisecond, are the ones that the producer sent.
 //
 // It is no decoder. Iterators run in the caller's goroutine and leave nothing behind when they end.

@@ -21,6 +21,21 @@ type secretOf struct {
 // begin authenticates the header of a fragment, and places the fragment after what was confirmed before.
 // The first record is an HDR.
 func (o *Opener) begin(f *fragment, records []record) error {
+	if err := o.authenticate(f, records); err != nil {
+		return err
+	}
+	link, err := f.linkBefore(records)
+	if err != nil {
+		return err
+	}
+	if err := o.place(f, link); err != nil {
+		return err
+	}
+	return o.timely(f)
+}
+
+// authenticate verifies statement and header, and finds the secret. The first record is an HDR.
+func (o *Opener) authenticate(f *fragment, records []record) error {
 	st, h, err := parseHDR(records[0].body)
 	if err != nil {
 		return err
@@ -38,14 +53,7 @@ func (o *Opener) begin(f *fragment, records []record) error {
 	if !hmac.Equal(headerMAC(f.epochKey, g.hash[:], h.body()), h.mac[:]) {
 		return refuse(ErrHeader, "message authentication code")
 	}
-	link, err := f.linkBefore(records)
-	if err != nil {
-		return err
-	}
-	if err := o.place(f, link); err != nil {
-		return err
-	}
-	return o.timely(f)
+	return nil
 }
 
 // generation verifies a statement once, and whether its producer could send at the header's time every time.
