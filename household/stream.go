@@ -4,11 +4,14 @@ package household
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/obscura-video/obscura/e2ee"
@@ -176,4 +179,34 @@ func compareLinks(a, b e2ee.Link) int {
 		return c
 	}
 	return slices.Compare(a.Digest[:], b.Digest[:])
+}
+
+// Receipt returns the newest link of a camera that this device has confirmed, in whatever stream: its RosterVersion is the camera's own
+// signed word on which roster it had taken.
+func (d *Device) Receipt(producer e2ee.Fingerprint) (newest e2ee.Link, ok bool) {
+	files, err := os.ReadDir(d.dir)
+	if err != nil {
+		return newest, false
+	}
+	for _, f := range files {
+		name, isStream := strings.CutPrefix(strings.TrimSuffix(f.Name(), ".key"), "stream-")
+		b, err := hex.DecodeString(name)
+		if !isStream || err != nil || len(b) != len(e2ee.StreamID{}) {
+			continue
+		}
+		s, err := d.loadStreamID(e2ee.StreamID(b))
+		if err != nil {
+			continue
+		}
+		links, err := readLinks(s.Links)
+		if err != nil {
+			continue
+		}
+		for _, l := range links {
+			if l.Producer == producer && (!ok || l.Capture.After(newest.Capture)) {
+				newest, ok = l, true
+			}
+		}
+	}
+	return newest, ok
 }

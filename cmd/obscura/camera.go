@@ -68,6 +68,7 @@ the last fragment is durable. Ctrl-C stops after the current fragment; twice sto
 	f.DurationVar(&o.stopWait, "stop-wait", 30*time.Second, "how long to wait for acknowledgements after Ctrl-C")
 	f.StringVar(&o.device, "device", "", "folder of an enrolled device: its certificate takes the place of an access key, its name that of --stream")
 	o.target.addFlags(f)
+	cmd.AddCommand(newCameraPair(t), newUnpair(t, "camera"))
 	return cmd
 }
 

@@ -22,13 +22,13 @@ func newKeys(t *terminal) *cobra.Command {
 		Long: `Make and look after this device's end-to-end keys. They are made here and stay here; the
 server has none of them. Who may watch is said by the household's roster, which its owner
 signs: see obscura roster.`,
-		Example: `  obscura keys show
-  obscura keys show --keys /var/lib/obscura/keys
-  obscura keys show --json`,
+		Example: `  obscura keys init
+  obscura keys show
+  obscura keys recover --verify --stream front-door`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newKeysShow(t))
+	cmd.AddCommand(newKeysInit(t), newKeysShow(t), newKeysRequest(t), newKeysJoin(t), newKeysRotate(t))
 	return cmd
 }
 

@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/obscura-video/obscura/e2ee"
+	"github.com/obscura-video/obscura/household"
+)
+
+type addOptions struct {
+	householdFlags
+	memberOptions
+}
+
+func newRosterAdd(t *terminal) *cobra.Command {
+	var o addOptions
+	cmd := &cobra.Command{
+		Use:   "add FILE",
+		Short: "Add a device by its request file, for set-ups by script",
+		Long: `Add a device by its request file, from obscura keys request, for set-ups by script. The file must
+have come by a way that cannot be tampered with: nothing else says that the key is the device's.
+A person pairs instead (obscura pair admit).
+
+It prints the roster's pin, by which the device joins: obscura keys join PIN. FILE may be - for
+standard input, and may also hold a recovery kit's public key or an owner's.`,
+		Example: `  obscura roster add front-door.json --stream front-door
+  ssh camera obscura keys request | obscura roster add - --name "Front door"
+  obscura roster add kit-laptop.json --json | jq -r .pin`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return rosterAdd(cmd.Context(), t, &o, args[0]) },
+	}
+	o.memberOptions.addFlags(cmd)
+	o.householdFlags.addFlags(cmd.Flags())
+	return cmd
+}
+
+func rosterAdd(ctx context.Context, t *terminal, o *addOptions, file string) error {
+	q, e, err := readRequest(t, file)
+	if err != nil {
+		return err
+	}
+	if e, err = o.apply(e, time.Now()); err != nil {
+		return err
+	}
+	m, err := o.inStep(ctx, t)
+	if err != nil {
+		return err
+	}
+	what := "cannot add " + e.Name
+	err = m.Change(ctx, m.box, func(r *e2ee.Roster) error {
+		if o.replace != "" {
+			old, err := household.FindMember(r, o.replace, time.Now(), e.Role)
+			if err == nil {
+				err = household.RemoveFrom(r, old.Fingerprint(), time.Now())
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return household.AdmitTo(r, e, time.Now())
+	})
+	if err != nil {
+		return m.explain(what, err)
+	}
+	if q.Certificate != nil {
+		if err := m.PostCertificateOf(ctx, m.box, q.Certificate); err != nil {
+			return m.explain(what, err)
+		}
+	}
+	return printAdded(t, m, e)
+}
+
+func readRequest(t *terminal, file string) (household.Request, e2ee.Member, error) {
+	in := io.Reader(t.in)
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return household.Request{}, e2ee.Member{}, &problem{What: "cannot read the request", Why: err.Error(), Exit: exitNotFound, Err: err}
+		}
+		defer f.Close()
+		in = f
+	}
+	b, err := io.ReadAll(io.LimitReader(in, household.MaxRequestBytes+1))
+	if err != nil {
+		return household.Request{}, e2ee.Member{}, err
+	}
+	q, m, err := household.ParseRequest(b)
+	if err != nil {
+		err = &problem{
+			What: "cannot read the request", Why: err.Error(), Exit: exitUsage, Err: err,
+			Next: "obscura keys request > request.json    (on the device that wants in)",
+		}
+	}
+	return q, m, err
+}
+
+func printAdded(t *terminal, m *member, e e2ee.Member) error {
+	r, err := m.Roster()
+	if err != nil {
+		return err
+	}
+	pin := household.PinText(m.Trust().Pin())
+	if t.json {
+		return json.NewEncoder(t.out).Encode(map[string]any{"pin": pin, "member": rosterRowOf(e, m, r)})
+	}
+	fmt.Fprintln(t.out, pin)
+	t.note("Added %s (%s). Roster v%d: %s", e.Name, e.Fingerprint(), r.Version, countMembers(r))
+	t.note("on the device:  obscura keys join %s", pin)
+	t.note("undo:  obscura roster remove %s", shellQuote(e.Name))
+	return nil
+}
+
+type removeOptions struct {
+	householdFlags
+	confirm string
+	dryRun  bool
+}
+
+func newRosterRemove(t *terminal) *cobra.Command {
+	var o removeOptions
+	cmd := &cobra.Command{
+		Use:   "remove NAME",
+		Short: "Take a device off the roster, so that nothing is sealed for it any more",
+		Long: `Take a device off the roster, by its name or the beginning of its fingerprint. Cameras seal
+nothing for it from the next fragment after they take the new roster, which they wait for. A
+camera that is removed can send nothing more; what it sent stays verifiable.
+
+The last owner and the last recovery kit cannot be removed.`,
+		Example: `  obscura roster remove "Ben's phone"
+  obscura roster remove "Ben's phone" --dry-run
+  obscura roster remove 7QK4-P2MD --confirm "Ben's phone"`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return rosterRemove(cmd.Context(), t, &o, args[0]) },
+	}
+	cmd.Flags().StringVar(&o.confirm, "confirm", "", "the device's name, where there is no terminal to type it on")
+	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "say what would be, and change nothing")
+	o.addFlags(cmd.Flags())
+	return cmd
+}
+
+// deviceOf are the entries of one device: a person's owner key and viewing key go by one name.
+func deviceOf(r *e2ee.Roster, name string) ([]e2ee.Member, error) {
+	var found []e2ee.Member
+	var last error
+	for _, role := range []e2ee.Role{e2ee.RoleOwner, e2ee.RoleProducer, e2ee.RoleConsumer, e2ee.RoleRecovery} {
+		m, err := household.FindMember(r, name, time.Now(), role)
+		switch {
+		case err == nil:
+			found = append(found, m)
+		case !errors.Is(err, household.ErrNoMember) || last == nil:
+			last = err
+		}
+	}
+	if len(found) > 0 && !errors.Is(last, household.ErrAmbiguous) {
+		return found, nil
+	}
+	return nil, last
+}
+
+func rosterRemove(ctx context.Context, t *terminal, o *removeOptions, name string) error {
+	m, err := o.inStep(ctx, t)
+	if err != nil {
+		return err
+	}
+	what := "cannot remove " + name
+	r, err := m.Roster()
+	if err != nil {
+		return m.explain(what, err)
+	}
+	found, err := deviceOf(r, name)
+	if err == nil {
+		trial := r.Next([32]byte{}, time.Now(), r.Expires)
+		err = removeAll(&trial, found)
+	}
+	if err != nil {
+		return m.explain(what, err)
+	}
+	name = found[0].Name
+	sayRemoval(t, found, r.Version+1)
+	if o.dryRun {
+		t.note("dry run: nothing was changed")
+		return nil
+	}
+	if err := t.confirmName(ctx, name, o.confirm, "removed"); err != nil {
+		return err
+	}
+	err = m.Change(ctx, m.box, func(r *e2ee.Roster) error { return removeAll(r, found) })
+	if err != nil {
+		return m.explain(what, err)
+	}
+	return printRemoved(t, m, found)
+}
+
+func removeAll(r *e2ee.Roster, members []e2ee.Member) error {
+	for _, e := range members {
+		if err := household.RemoveFrom(r, e.Fingerprint(), time.Now()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sayRemoval spells out what the removal does and does not do, before it is confirmed.
+func sayRemoval(t *terminal, found []e2ee.Member, version uint32) {
+	for _, e := range found {
+		t.note("%s (%s, %s)", e.Name, sayRole(e.Role), e.Fingerprint().Short())
+		switch e.Role {
+		case e2ee.RoleConsumer, e2ee.RoleRecovery:
+			t.note("  cannot watch anything recorded after the camera takes roster v%d (normally ≤ 2 s);", version)
+			t.note("  footage already entitled stays readable to copies.")
+		case e2ee.RoleProducer:
+			t.note("  what it captures after roster v%d is refused by viewers; what it sent before stays verifiable.", version)
+		case e2ee.RoleOwner:
+			t.note("  can sign no roster after v%d; what it signed stays in force.", version)
+		}
+	}
+}
+
+func printRemoved(t *terminal, m *member, found []e2ee.Member) error {
+	r, err := m.Roster()
+	if err != nil {
+		return err
+	}
+	if t.json {
+		rows := []rosterRow{}
+		for _, e := range found {
+			rows = append(rows, rosterRowOf(e, m, r))
+		}
+		return json.NewEncoder(t.out).Encode(map[string]any{"version": r.Version, "removed": rows})
+	}
+	fmt.Fprintf(t.out, "Removed %s. Roster v%d: %s\n", found[0].Name, r.Version, countMembers(r))
+	t.note("cameras take it as they hear of it; obscura roster show says which have")
+	t.note("undo:  pair it again: obscura pair admit")
+	return nil
+}
+
+func newRosterRenew(t *terminal) *cobra.Command {
+	var h householdFlags
+	var until string
+	cmd := &cobra.Command{
+		Use:   "renew",
+		Short: "Put off the end of the roster, or of one device's membership",
+		Long: `Put off the end of the roster, by signing it anew. A roster that has expired stays in force, with a
+warning; renew it at least once a year, and look at who is on it.
+
+With --name it puts off the end of that device's membership instead.`,
+		Example: `  obscura roster renew
+  obscura roster renew --until 2027-12-31
+  obscura roster renew --name Kiosk --until 2027-03-01`,
+		Args: cobra.NoArgs,
+	}
+	name := cmd.Flags().String("name", "", "device whose membership is put off")
+	cmd.Flags().StringVar(&until, "until", "", "TIME of the new end (default: a year from now; with --name: never)")
+	h.addFlags(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return rosterRenew(cmd.Context(), t, &h, *name, until) }
+	return cmd
+}
+
+func rosterRenew(ctx context.Context, t *terminal, h *householdFlags, name, until string) error {
+	var end time.Time
+	if until != "" {
+		at, err := parseMoment(until, time.Now())
+		if err != nil {
+			return err
+		}
+		if end = at; !end.After(time.Now()) {
+			return usageError{fmt.Errorf("--until %s is over already", sayMoment(end))}
+		}
+	}
+	m, err := h.inStep(ctx, t)
+	if err != nil {
+		return err
+	}
+	err = m.Change(ctx, m.box, func(r *e2ee.Roster) error {
+		if name == "" {
+			if r.Expires = end; end.IsZero() {
+				r.Expires = time.Now().Add(household.DefaultRosterLife)
+			}
+			return nil
+		}
+		found, err := deviceOf(r, name)
+		for _, e := range found {
+			e.NotAfter = end
+			r.Admit(e)
+		}
+		return err
+	})
+	if err != nil {
+		return m.explain("cannot renew", err)
+	}
+	r, err := m.Roster()
+	if err != nil {
+		return err
+	}
+	return printRoster(t, m, r)
+}
+
+func newRosterThreshold(t *terminal) *cobra.Command {
+	var h householdFlags
+	cmd := &cobra.Command{
+		Use:   "threshold N",
+		Short: "Say how many owners must sign each change of the roster",
+		Long: `Say how many owners must sign each change of the roster. With more than one, a change waits until
+enough owners have signed it by obscura roster cosign, and no single stolen device can
+admit anybody.`,
+		Example: `  obscura roster threshold 2
+  obscura roster threshold 1
+  obscura roster cosign        on another owner's device`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var n uint8
+			if _, err := fmt.Sscanf(args[0], "%d", &n); err != nil || n == 0 {
+				return usageError{fmt.Errorf("%q is no number of owners", args[0])}
+			}
+			m, err := h.inStep(cmd.Context(), t)
+			if err != nil {
+				return err
+			}
+			err = m.Change(cmd.Context(), m.box, func(r *e2ee.Roster) error { r.Threshold = n; return nil })
+			if err != nil {
+				return m.explain(fmt.Sprintf("cannot have %d owners sign", n), err)
+			}
+			fmt.Fprintf(t.out, "%s must sign each change\n", count(int(n), "owner", "owners"))
+			return nil
+		},
+	}
+	h.addFlags(cmd.Flags())
+	return cmd
+}
+
+func newRosterCosign(t *terminal) *cobra.Command {
+	var h householdFlags
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "cosign",
+		Short: "Sign a change that another owner has proposed",
+		Long: `Sign a change that another owner has proposed, where more than one must sign. It shows what would
+change, and asks.`,
+		Example: `  obscura roster cosign
+  obscura roster cosign --yes
+  obscura roster threshold 2    has two owners sign each change from then on`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return rosterCosign(cmd.Context(), t, &h, yes) },
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "sign without asking")
+	h.addFlags(cmd.Flags())
+	return cmd
+}
+
+func rosterCosign(ctx context.Context, t *terminal, h *householdFlags, yes bool) error {
+	m, err := h.inStep(ctx, t)
+	if err != nil {
+		return err
+	}
+	const what = "cannot sign the proposal"
+	waiting, err := m.Proposals(ctx, m.box)
+	if err != nil {
+		return m.explain(what, err)
+	}
+	if len(waiting) == 0 {
+		return &problem{What: what, Why: "nothing is proposed", Next: "obscura roster show", Exit: exitNotFound}
+	}
+	now, err := m.Roster()
+	if err != nil {
+		return err
+	}
+	for _, signed := range waiting {
+		r, _, err := e2ee.ReadRoster(signed)
+		if err != nil {
+			return err
+		}
+		t.note("Roster v%d would:\n%s", r.Version, strings.Join(differences(now, r), "\n"))
+		if !yes {
+			if !t.canAsk() {
+				return usageError{errors.New("there is no terminal to ask on: give --yes")}
+			}
+			sign, err := t.askYes(ctx, "Sign it? [yes / no]: ")
+			if err != nil {
+				return err
+			}
+			if !sign {
+				continue
+			}
+		}
+		if err := m.Cosign(ctx, m.box, signed); err != nil {
+			return m.explain(what, err)
+		}
+		fmt.Fprintf(t.out, "Signed. Roster v%d: %s\n", r.Version, countMembers(r))
+		return nil
+	}
+	return nil
+}
+
+// differences says in lines what a roster changes.
+func differences(from, to *e2ee.Roster) (lines []string) {
+	say := func(format string, args ...any) { lines = append(lines, "  "+fmt.Sprintf(format, args...)) }
+	for _, m := range to.Members {
+		switch old, ok := household.MemberOf(from, m.Fingerprint()); {
+		case !ok:
+			say("add %s (%s, %s)", m.Name, sayRole(m.Role), m.Fingerprint())
+		case !old.NotAfter.Equal(m.NotAfter):
+			say("end the membership of %s:%s", m.Name, sayUntil(m))
+		case old.Name != m.Name || len(old.Streams) != len(m.Streams):
+			say("change the entry of %s to %s, %s", old.Name, m.Name, count(len(m.Streams), "stream", "streams"))
+		}
+	}
+	for _, m := range from.Members {
+		if _, ok := household.MemberOf(to, m.Fingerprint()); !ok {
+			say("remove %s (%s, %s)", m.Name, sayRole(m.Role), m.Fingerprint().Short())
+		}
+	}
+	if from.Threshold != to.Threshold {
+		say("have %s sign each change", count(int(to.Threshold), "owner", "owners"))
+	}
+	if !from.Expires.Equal(to.Expires) {
+		say("expire %s", to.Expires.Local().Format("2 Jan 2006"))
+	}
+	if to.NoRecovery && !from.NoRecovery {
+		say("give up the recovery kit")
+	}
+	if len(lines) == 0 {
+		say("change nothing")
+	}
+	return lines
+}
