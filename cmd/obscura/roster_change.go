@@ -35,7 +35,7 @@ A person pairs instead (obscura pair admit).
 It prints the roster's pin, by which the device joins: obscura keys join PIN. FILE may be - for
 standard input, and may also hold a recovery kit's public key or an owner's.`,
 		Example: `  obscura roster add front-door.json --stream front-door
-  ssh camera obscura keys request | obscura roster add - --name "Front door"
+  obscura roster add - --name "Front door" < request.json
   obscura roster add kit-laptop.json --json | jq -r .pin`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return rosterAdd(cmd.Context(), t, &o, args[0]) },
