@@ -51,6 +51,7 @@ func (o *serveOptions) addFlags(f *pflag.FlagSet) {
 	o.root.add(f, "")
 	f.BoolVar(&o.coreDumps, "allow-core-dumps", false, "let crashes leave a core dump, which holds keys in clear")
 	f.StringVar(&o.Region, "region", server.DefaultRegion, "region in every ARN")
+	f.StringSliceVar(&o.KMSRegions, "kms-regions", nil, "regions beside it in which the KMS has keys too, for multi-Region keys")
 	f.StringVar(&o.Account, "account", server.DefaultAccount, "account in every ARN, 12 digits")
 	f.StringVar(&o.API.Listen, "listen-api", server.DefaultAPI, "address of the API, or off")
 	f.StringVar(&o.Media.Listen, "listen-media", server.DefaultMedia, "address for media, or off")

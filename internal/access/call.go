@@ -73,10 +73,12 @@ type Call struct {
 	Principal Principal
 	// Service is the signing name, Operation the API operation: "kms", "CreateKey".
 	Service, Operation string
-	RequestID          string
-	SourceIP           string
-	UserAgent          string
-	SecureTransport    bool
+	// Region is the one that the request was signed for; empty means the server's own.
+	Region          string
+	RequestID       string
+	SourceIP        string
+	UserAgent       string
+	SecureTransport bool
 	// TLSVersion and CipherSuite are Go's names; Host is the host header the client sent.
 	TLSVersion, CipherSuite, Host string
 	Time                          time.Time
@@ -110,7 +112,7 @@ func Via(ctx context.Context, servicePrincipal, service, operation string) (cont
 	child := &Call{Service: service, Operation: operation, SecureTransport: true}
 	if c, ok := FromContext(ctx); ok {
 		child.Principal = c.Principal
-		child.RequestID = c.RequestID
+		child.RequestID, child.Region = c.RequestID, c.Region
 		child.SourceIP = c.SourceIP
 		child.UserAgent = c.UserAgent
 		child.SecureTransport = c.SecureTransport

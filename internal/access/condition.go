@@ -3,6 +3,7 @@
 package access
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -65,7 +66,7 @@ func (c *conditionContext) callKey(key string) (string, bool) {
 	case "aws:useragent":
 		return call.UserAgent, call.UserAgent != ""
 	case "aws:requestedregion":
-		return c.region, true
+		return cmp.Or(call.Region, c.region), true
 	case "aws:resourceaccount":
 		return c.owner, true
 	case "aws:viaawsservice":

@@ -31,7 +31,7 @@ func (x *exchange) authenticate(auth *sigv4.Auth, parseErr error, body []byte) (
 	if x.op.StreamsIn {
 		payload = sigv4.StreamedBody()
 	}
-	if err := x.gateway.Verifier.Verify(x.start, x.r, auth, cred.SecretAccessKey, payload); err != nil {
+	if err := x.verifier.Verify(x.start, x.r, auth, cred.SecretAccessKey, payload); err != nil {
 		return access.Principal{}, x.refuse(auth, err)
 	}
 	return cred.Principal, nil

@@ -12,6 +12,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -59,8 +60,10 @@ type Observer interface {
 
 // Config is what a Gateway needs. All fields but Observer and Throttle are required.
 type Config struct {
-	Router          *protocol.Router
-	Verifier        *sigv4.Verifier
+	Router   *protocol.Router
+	Verifier *sigv4.Verifier
+	// Further has, by name, the Regions beside Region in which some services are there too.
+	Further         map[string]Region
 	Credentials     Credentials
 	Authorizer      access.Authorizer
 	Audit           Recorder
@@ -69,6 +72,14 @@ type Config struct {
 	Region, Account string
 	Log             *slog.Logger
 	Now             func() time.Time
+}
+
+// Region is what a Region beside the server's own has.
+type Region struct {
+	// Router knows the services that are there.
+	Router *protocol.Router
+	// Verifier takes credentials that are scoped to the Region.
+	Verifier *sigv4.Verifier
 }
 
 // Gateway is the http.Handler of the API and media listeners. It is safe for concurrent use.
@@ -92,13 +103,15 @@ type exchange struct {
 	id      string
 	start   time.Time
 
-	service *protocol.Service
-	op      *protocol.Operation
-	call    *access.Call
-	ctx     context.Context // with call in it, once there is one
-	in      any
-	audited bool
-	err     error
+	region   string // empty for the server's own
+	verifier *sigv4.Verifier
+	service  *protocol.Service
+	op       *protocol.Operation
+	call     *access.Call
+	ctx      context.Context // with call in it, once there is one
+	in       any
+	audited  bool
+	err      error
 }
 
 // serve takes the request all the way. An error of the operation has been audited when it returns.
@@ -110,7 +123,7 @@ func (x *exchange) serve() error {
 		scope = auth.Service
 	}
 	var err error
-	if x.service, x.op, err = g.Router.Match(x.w, x.r, scope); err != nil {
+	if x.service, x.op, err = x.router(auth).Match(x.w, x.r, scope); err != nil {
 		return err
 	}
 	req, err := x.op.Read(x.w, x.r, x.id)
@@ -133,6 +146,21 @@ func (x *exchange) serve() error {
 		return x.record(nil, err)
 	}
 	return x.dispatch()
+}
+
+// router goes by the Region in the credential scope. Only services that are in a Region of their own are looked for
+// there; IAM and STS, say, are not, and whoever signs for another Region with them means those that there are.
+func (x *exchange) router(auth *sigv4.Auth) *protocol.Router {
+	x.verifier = x.gateway.Verifier
+	if auth == nil {
+		return x.gateway.Router
+	}
+	there, ok := x.gateway.Further[auth.Region]
+	if !ok || !there.Router.Serves(auth.Service) {
+		return x.gateway.Router
+	}
+	x.region, x.verifier = auth.Region, there.Verifier
+	return there.Router
 }
 
 // dispatch runs the operation and answers.
@@ -187,7 +215,7 @@ func (x *exchange) record(out any, err error) error {
 		return err
 	}
 	x.audited = true
-	outcome := audit.Outcome{Region: x.gateway.Region, Account: x.gateway.Account, Err: err}
+	outcome := audit.Outcome{Region: cmp.Or(x.region, x.gateway.Region), Account: x.gateway.Account, Err: err}
 	if x.in != nil && !errors.As(err, new(*access.Denied)) {
 		outcome.Params = protocol.AuditParams(x.in)
 	}
@@ -277,6 +305,7 @@ func (x *exchange) newCall(p access.Principal) *access.Call {
 		Principal: p,
 		Service:   x.service.SigningName,
 		Operation: x.op.Name,
+		Region:    x.region,
 		RequestID: x.id,
 		SourceIP:  host,
 		UserAgent: agent[:min(len(agent), maxUserAgent)],

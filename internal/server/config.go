@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -55,6 +56,9 @@ type Config struct {
 	// Region and Account appear in every ARN. Account has 12 digits. They belong to the data directory: a
 	// change makes stored ARNs unreachable, so the server refuses it.
 	Region, Account string
+	// KMSRegions are Regions beside Region in which the KMS has keys too, each its own; multi-Region keys can be
+	// replicated between all of them. One that has keys cannot be left out again.
+	KMSRegions []string
 
 	// API, Media and Admin are listen addresses, host:port; port 0 picks a free one, Off switches it off.
 	API, Media, Admin Listener
@@ -127,8 +131,13 @@ func (c Config) check() error {
 	if len(c.Account) != 12 || strings.Trim(c.Account, "0123456789") != "" {
 		return fmt.Errorf("account %q: must be 12 digits", c.Account)
 	}
-	if c.Region == "" || strings.Trim(c.Region, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
-		return fmt.Errorf("region %q: must be lower-case letters, digits and hyphens", c.Region)
+	for i, r := range append([]string{c.Region}, c.KMSRegions...) {
+		if r == "" || strings.Trim(r, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			return fmt.Errorf("region %q: must be lower-case letters, digits and hyphens", r)
+		}
+		if i > 0 && (r == c.Region || slices.Contains(c.KMSRegions[:i-1], r)) {
+			return fmt.Errorf("region %q: named twice", r)
+		}
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return fmt.Errorf("a certificate and its key must be given together")

@@ -86,6 +86,7 @@ func Open(ctx context.Context, c Config) (_ *Server, err error) {
 	s.gateway = gateway.New(gateway.Config{
 		Router:      s.services.router(),
 		Verifier:    sigv4.NewVerifier(c.Region),
+		Further:     s.services.further(c),
 		Credentials: credentials{s.services.iam, s.services.sts},
 		Authorizer:  s.services.authorizer,
 		Audit:       recording{s.services.audit, s.services.iam, c.Region},

@@ -3,6 +3,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,7 @@ import (
 	"github.com/obscura-video/obscura/internal/service/kms"
 	"github.com/obscura-video/obscura/internal/service/mailbox"
 	"github.com/obscura-video/obscura/internal/service/sts"
+	"github.com/obscura-video/obscura/internal/sigv4"
 )
 
 // services are everything above the stores, in the order in which they are built.
@@ -72,9 +74,12 @@ func openServices(ctx context.Context, c Config, s *stores, e Endpoints, m *metr
 		return v, err
 	}
 	v.kms, err = kms.New(kms.Config{
-		DB: s.db, Root: s.root, Access: v.authorizer, Account: c.Account, Region: c.Region, Now: c.Now,
+		DB: s.db, Root: s.root, Access: v.authorizer, Account: c.Account, Region: c.Region, Further: c.KMSRegions, Now: c.Now,
 		Happened: func(ctx context.Context, event, keyARN string) { v.keyEvent(ctx, c, event, keyARN) },
 	})
+	if errors.Is(err, kms.ErrRegion) {
+		err = fmt.Errorf("%w: %w: name it with --kms-regions", ErrConfig, err)
+	}
 	if err != nil {
 		return v, err
 	}
@@ -95,8 +100,9 @@ func openServices(ctx context.Context, c Config, s *stores, e Endpoints, m *metr
 // has happened already, so all that is left when the audit log fails is to tell the operator.
 func (v *services) keyEvent(ctx context.Context, c Config, event, keyARN string) {
 	_, id, _ := strings.Cut(keyARN, ":key/")
+	region := strings.Split(keyARN, ":")[3]
 	err := v.audit.Record(context.WithoutCancel(ctx), audit.NewServiceEvent(audit.ServiceAction{
-		Service: "kms", Name: event, Region: c.Region, Account: c.Account,
+		Service: "kms", Name: event, Region: region, Account: c.Account,
 		Resources: []audit.Resource{{ARN: keyARN, Type: "AWS::KMS::Key"}},
 		Details:   map[string]any{"keyId": id},
 	}))
@@ -138,6 +144,17 @@ func (v *services) router() *protocol.Router {
 		cloudtrailapi.New(v.trail),
 		mailboxapi.New(v.mailbox),
 	)
+}
+
+// further is what there is in the other Regions: the KMS.
+func (v *services) further(c Config) map[string]gateway.Region {
+	all := map[string]gateway.Region{}
+	for _, r := range c.KMSRegions {
+		if there, ok := v.kms.In(r); ok {
+			all[r] = gateway.Region{Router: protocol.NewRouter(kmsapi.New(there)), Verifier: sigv4.NewVerifier(r)}
+		}
+	}
+	return all
 }
 
 func (v *services) close() error {
@@ -229,7 +246,7 @@ type recording struct {
 // Record implements gateway.Recorder.
 func (r recording) Record(ctx context.Context, e audit.Event) error {
 	if call, ok := access.FromContext(ctx); ok {
-		r.iam.MarkUsed(&call.Principal, call.Service, r.region)
+		r.iam.MarkUsed(&call.Principal, call.Service, cmp.Or(call.Region, r.region))
 	}
 	return r.audit.Record(ctx, e)
 }

@@ -62,6 +62,11 @@ func (rt *Router) Match(w http.ResponseWriter, r *http.Request, signingName stri
 	return found(rt.fallback, nil, "")
 }
 
+// Serves says whether a service with this signing name is routed.
+func (rt *Router) Serves(signingName string) bool {
+	return signingName != "" && len(rt.named(signingName)) > 0
+}
+
 func found(s *Service, op *Operation, name string) (*Service, *Operation, error) {
 	if op == nil {
 		return s, nil, s.unknownOperation(name)

@@ -126,7 +126,7 @@ func TestManagedKeyIsMadeOnFirstUseThroughItsService(t *testing.T) {
 	expect(t, err, "AccessDeniedException", "…")
 	_, err = w.GenerateDataKey(through(asUser(aliceARN), "kinesis.us-east-1.amazonaws.com"), dataKeyInput(alias))
 	expect(t, err, "AccessDeniedException", "…")
-	if n := rows(t, w.db); n != 0 {
+	if n := countRows(t, w.db); n != 0 {
 		t.Fatalf("a denied use made %d rows", n)
 	}
 

@@ -296,7 +296,7 @@ func TestMaterialIsWrappedInEveryRow(t *testing.T) {
 func TestMaterialOpensAtItsOwnPlaceAlone(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.create(&kmsapi.CreateKeyInput{}), w.create(&kmsapi.CreateKeyInput{})
-	swapRows(t, w.db, materialRow(*a.KeyId, *a.CurrentKeyMaterialId), materialRow(*b.KeyId, *b.CurrentKeyMaterialId))
+	swapRows(t, w.db, rows{}.material(*a.KeyId, *a.CurrentKeyMaterialId), rows{}.material(*b.KeyId, *b.CurrentKeyMaterialId))
 	_, err := w.GenerateDataKey(asRoot(), dataKeyInput(*a.KeyId))
 	expect(t, err, "internal", "…")
 }

@@ -254,6 +254,12 @@ func everyOperation(w *world, id string, blob []byte) map[string]func(contextT) 
 		"ReEncrypt": func(c contextT) error {
 			return second(w.ReEncrypt(c, &kmsapi.ReEncryptInput{CiphertextBlob: blob, DestinationKeyId: &id}))
 		},
+		"ReplicateKey": func(c contextT) error {
+			return second(w.ReplicateKey(c, &kmsapi.ReplicateKeyInput{KeyId: &id, ReplicaRegion: ptr("eu-west-1")}))
+		},
+		"UpdatePrimaryRegion": func(c contextT) error {
+			return second(w.UpdatePrimaryRegion(c, &kmsapi.UpdatePrimaryRegionInput{KeyId: &id, PrimaryRegion: ptr("eu-west-1")}))
+		},
 		"RetireGrant": func(c contextT) error {
 			return second(w.RetireGrant(c, &kmsapi.RetireGrantInput{KeyId: &id, GrantId: &grantID}))
 		},

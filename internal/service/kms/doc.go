@@ -20,6 +20,7 @@
 //	"a", alias name           aliasRecord (JSON)
 //	"g", key id, grant id     grantRecord (JSON)
 //	"u", key id               usage: its last use (JSON); written by Sweep
+//	"r", Region, …            the same for a Region that is not the home Region
 //
 // Wrapping binds material to its key id and material id. Ciphertext blobs are
 // docs/formats/ciphertext-blob.md; deviations from AWS are docs/compat/kms.md.
@@ -27,13 +28,19 @@
 // # The view
 //
 // All rows but material and usage are also in memory, compiled. A mutation holds
-// Service.writing, writes its rows in one transaction, and shows them in the view
+// estate.writing, writes its rows in one transaction, and shows them in the view
 // once they are durable; so this process is the only writer of the space. With
 // several nodes the view of one goes stale when another writes: each transaction
 // would then bump a revision row and each node would load again when it sees a
 // new one. load is that path already: it runs at the start, and again when the
 // outcome of a transaction is unknown.
 //
-// Lock order: Service.writing before view.mu. Material has a lock of its own that
-// is held for no other.
+// # Regions
+//
+// Each Region has a Service, and a view, of its own. They share the lock of mutations,
+// so that what concerns several Regions, a multi-Region key, is one transaction
+// (replica.go). docs/design/0005-regions.md says why it is so.
+//
+// Lock order: estate.writing before view.mu; several view.mu at once only under
+// estate.writing. Material has a lock of its own that is held for no other.
 package kms

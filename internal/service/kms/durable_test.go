@@ -66,7 +66,7 @@ func TestKeyWithAnUnreadablePolicyDeniesAllAndTheOthersGoOn(t *testing.T) {
 	w.grant(grantInput(bad, aliceARN, "GenerateDataKey"))
 	r := w.view.keys[bad].record
 	r.Policy = "{"
-	if err := w.db.Update(t.Context(), func(tx meta.Tx) error { return putJSON(tx, keyRow(bad), r) }); err != nil {
+	if err := w.db.Update(t.Context(), func(tx meta.Tx) error { return putJSON(tx, rows{}.key(bad), r) }); err != nil {
 		t.Fatal(err)
 	}
 	w.reopen()

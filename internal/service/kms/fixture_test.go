@@ -39,7 +39,9 @@ type world struct {
 	db  meta.DB
 	ids identities
 	*Service
-	root *countingRoot
+	root    *countingRoot
+	further []string // Regions
+	told    []string // what happened by itself
 
 	mu  sync.Mutex
 	now time.Time
@@ -57,6 +59,7 @@ func (w *world) reopen() {
 	w.t.Helper()
 	s, err := New(Config{
 		DB: w.db, Root: w.root, Access: access.New(w.ids, account, region, w.clock), Account: account, Region: region, Now: w.clock,
+		Further: w.further, Happened: func(_ context.Context, event, keyARN string) { w.told = append(w.told, event+" "+keyARN) },
 	})
 	if err != nil {
 		w.t.Fatal(err)

@@ -49,7 +49,14 @@ type importToken struct {
 	Private   []byte    `json:"private"` // PKCS #8 of the wrapping key
 }
 
-func importContext(keyID string) []byte { return []byte(importTokenLabel + "\x00" + keyID) }
+// importContext binds a token to its key; a multi-Region key in another Region than the home Region is another one.
+func (s *Service) importContext(keyID string) []byte {
+	c := importTokenLabel + "\x00" + keyID
+	if s.rows.region != "" {
+		c += "\x00" + s.rows.region
+	}
+	return []byte(c)
+}
 
 // external returns the error of an operation that is for imported material alone.
 func (k *key) external() error {
@@ -117,12 +124,12 @@ func (s *Service) sealToken(ctx context.Context, keyID, algorithm string, validT
 		return nil, err
 	}
 	defer clear(plain)
-	return s.cfg.Root.Wrap(ctx, plain, importContext(keyID))
+	return s.cfg.Root.Wrap(ctx, plain, s.importContext(keyID))
 }
 
 // openToken returns the wrapping key. Errors: InvalidImportTokenException, ExpiredImportTokenException.
 func (s *Service) openToken(ctx context.Context, keyID string, token []byte) (*rsa.PrivateKey, string, error) {
-	plain, err := s.cfg.Root.Unwrap(ctx, token, importContext(keyID))
+	plain, err := s.cfg.Root.Unwrap(ctx, token, s.importContext(keyID))
 	if err != nil {
 		return nil, "", &kmsapi.InvalidImportTokenException{}
 	}
@@ -264,6 +271,8 @@ func (r *record) importMaterial(k *key, m materialRecord, how string) error {
 	pending := r.Pending != nil && r.Pending.ID == m.ID
 	existing := how == kmsapi.ImportTypeExistingKeyMaterial
 	switch {
+	case !existing && r.Replica: // new material comes from the primary key
+		return k.mustBePrimary()
 	case existing && at >= 0:
 		r.Materials[at].renew(m)
 	case pending: // its expiration, say, is put right
@@ -325,10 +334,15 @@ func (m *materialRecord) over(now time.Time) bool {
 }
 
 // lose marks a material as not there; a key without one of its materials waits for its import. One that is pending
-// rotation is forgotten.
+// rotation is forgotten, or by a replica, whose primary key has it, waited for.
 func (r *record) lose(id string) {
 	if r.Pending != nil && r.Pending.ID == id {
+		p := *r.Pending
 		r.Pending = nil
+		if r.Replica {
+			p.Missing = true
+			r.Pending = &p
+		}
 		return
 	}
 	r.Materials = slices.Clone(r.Materials)
@@ -337,7 +351,7 @@ func (r *record) lose(id string) {
 			r.Materials[i].Missing = true
 		}
 	}
-	if r.State != kmsapi.KeyStatePendingDeletion {
+	if r.State != kmsapi.KeyStatePendingDeletion && r.State != kmsapi.KeyStatePendingReplicaDeletion {
 		r.State = kmsapi.KeyStatePendingImport
 	}
 }

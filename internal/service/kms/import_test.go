@@ -181,9 +181,9 @@ func TestDeletedMaterialComesBackOnlyAsTheSameBytes(t *testing.T) {
 	id, plain := w.external("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT"), randomBytes(32)
 	expect(t, w.importBytes(id, plain, nil), "", "")
 	blob := must(w.Encrypt(asRoot(), &kmsapi.EncryptInput{KeyId: &id, Plaintext: []byte("x")})).CiphertextBlob
-	before := rows(t, w.db)
+	before := countRows(t, w.db)
 	must(w.DeleteImportedKeyMaterial(asRoot(), &kmsapi.DeleteImportedKeyMaterialInput{KeyId: &id}))
-	if n := rows(t, w.db); n != before-1 || w.state(id) != "PendingImport" {
+	if n := countRows(t, w.db); n != before-1 || w.state(id) != "PendingImport" {
 		t.Errorf("%d rows of %d, state %s", n, before, w.state(id))
 	}
 	_, err := w.Decrypt(asRoot(), &kmsapi.DecryptInput{CiphertextBlob: blob})
@@ -193,6 +193,27 @@ func TestDeletedMaterialComesBackOnlyAsTheSameBytes(t *testing.T) {
 	expect(t, w.importBytes(id, plain, nil), "", "")
 	if back := must(w.Decrypt(asRoot(), &kmsapi.DecryptInput{CiphertextBlob: blob})); string(back.Plaintext) != "x" {
 		t.Error("another plaintext")
+	}
+}
+
+// TestKeyWithoutMaterialIsNotEnabled: not by way of a deletion that is cancelled either.
+func TestKeyWithoutMaterialIsNotEnabled(t *testing.T) {
+	w := newWorld(t)
+	for _, had := range []bool{false, true} {
+		id := w.external("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT")
+		if had {
+			expect(t, w.importBytes(id, randomBytes(32), nil), "", "")
+		}
+		must(w.ScheduleKeyDeletion(asRoot(), &kmsapi.ScheduleKeyDeletionInput{KeyId: &id}))
+		if had {
+			must(w.DeleteImportedKeyMaterial(asRoot(), &kmsapi.DeleteImportedKeyMaterialInput{KeyId: &id}))
+		}
+		must(w.CancelKeyDeletion(asRoot(), &kmsapi.CancelKeyDeletionInput{KeyId: &id}))
+		if got := w.state(id); got != "PendingImport" {
+			t.Errorf("state %s", got)
+		}
+		expect(t, second(w.EnableKey(asRoot(), &kmsapi.EnableKeyInput{KeyId: &id})), "KMSInvalidStateException", "…")
+		expect(t, second(w.Encrypt(asRoot(), &kmsapi.EncryptInput{KeyId: &id, Plaintext: []byte("x")})), "KMSInvalidStateException", "…")
 	}
 }
 
@@ -209,10 +230,10 @@ func TestImportedMaterialExpiresByTheClock(t *testing.T) {
 	}
 	must(w.Encrypt(asRoot(), &kmsapi.EncryptInput{KeyId: &id, Plaintext: plain}))
 	w.advance(day)
-	before := rows(t, w.db)
+	before := countRows(t, w.db)
 	_, err := w.Encrypt(asRoot(), &kmsapi.EncryptInput{KeyId: &id, Plaintext: plain})
 	expect(t, err, "KMSInvalidStateException", w.keyARN(id)+" is pending import.")
-	if rows(t, w.db) != before || w.state(id) != "PendingImport" {
+	if countRows(t, w.db) != before || w.state(id) != "PendingImport" {
 		t.Errorf("state %s", w.state(id))
 	}
 	if err := w.Sweep(t.Context()); err != nil {

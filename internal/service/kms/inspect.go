@@ -26,14 +26,14 @@ type Custodian struct {
 	Root RootKey
 }
 
-// Decrypt opens a ciphertext blob; the plaintext is the caller's to clear.
+// Decrypt opens a ciphertext blob with the keys of the home Region; the plaintext is the caller's to clear.
 // Errors: ErrKeyDeleted; others when blob, context or rows are damaged.
 func (c *Custodian) Decrypt(ctx context.Context, blob []byte, context map[string]string) ([]byte, error) {
 	parsed, err := parseCiphertext(blob)
 	if err != nil {
 		return nil, err
 	}
-	material, err := c.material(ctx, parsed.keyID, parsed.materialID)
+	material, err := c.material(ctx, rows{}, parsed.keyID, parsed.materialID)
 	if err != nil {
 		return nil, err
 	}
@@ -42,15 +42,15 @@ func (c *Custodian) Decrypt(ctx context.Context, blob []byte, context map[string
 }
 
 // material unwraps one key material and compares it with its id.
-func (c *Custodian) material(ctx context.Context, keyID, id string) ([]byte, error) {
+func (c *Custodian) material(ctx context.Context, of rows, keyID, id string) ([]byte, error) {
 	var wrapped []byte
 	err := c.DB.View(ctx, func(r meta.Reader) (err error) {
-		if _, err = r.Get(keyRow(keyID)); errors.Is(err, meta.ErrNotFound) {
+		if _, err = r.Get(of.key(keyID)); errors.Is(err, meta.ErrNotFound) {
 			return fmt.Errorf("%w: %s", ErrKeyDeleted, keyID)
 		} else if err != nil {
 			return err
 		}
-		wrapped, err = r.Get(materialRow(keyID, id))
+		wrapped, err = r.Get(of.material(keyID, id))
 		return err
 	})
 	if err != nil {
@@ -72,7 +72,23 @@ func (c *Custodian) material(ctx context.Context, keyID, id string) ([]byte, err
 // Verify checks every key: its row parses, and each of its materials unwraps and is the one named. fault is called
 // for each that does not. It returns how many keys there are; the error is of reading the store.
 func (c *Custodian) Verify(ctx context.Context, fault func(keyID string, err error)) (keys int, err error) {
-	records, err := c.records(ctx, fault)
+	regions, err := storedRegions(ctx, c.DB)
+	if err != nil {
+		return 0, err
+	}
+	for _, of := range regions {
+		n, err := c.verify(ctx, of, fault)
+		keys += n
+		if err != nil {
+			return keys, err
+		}
+	}
+	return keys, nil
+}
+
+// verify is Verify for one Region.
+func (c *Custodian) verify(ctx context.Context, of rows, fault func(keyID string, err error)) (keys int, err error) {
+	records, err := c.records(ctx, of, fault)
 	for _, r := range records {
 		all := r.Materials
 		if r.Pending != nil {
@@ -82,7 +98,7 @@ func (c *Custodian) Verify(ctx context.Context, fault func(keyID string, err err
 			if m.Missing {
 				continue
 			}
-			material, err := c.material(ctx, r.ID, m.ID)
+			material, err := c.material(ctx, of, r.ID, m.ID)
 			if ctx.Err() != nil {
 				return len(records), ctx.Err()
 			}
@@ -95,8 +111,8 @@ func (c *Custodian) Verify(ctx context.Context, fault func(keyID string, err err
 	return len(records), err
 }
 
-func (c *Custodian) records(ctx context.Context, fault func(string, error)) (records []record, err error) {
-	prefix := meta.Key(space, "k")
+func (c *Custodian) records(ctx context.Context, of rows, fault func(string, error)) (records []record, err error) {
+	prefix := of.of("k")
 	err = c.DB.View(ctx, func(r meta.Reader) error {
 		records = nil
 		for row, err := range r.Scan(prefix, meta.PrefixEnd(prefix)) {

@@ -47,7 +47,7 @@ func TestCustodianTellsDeletedKeysFromDamage(t *testing.T) {
 	if _, faults := verify(t, &c); len(faults) != 1 {
 		t.Errorf("faults %v", faults)
 	}
-	drop(t, w.db, keyRow(id))
+	drop(t, w.db, rows{}.key(id))
 	if _, err := c.Decrypt(t.Context(), out.CiphertextBlob, nil); !errors.Is(err, ErrKeyDeleted) {
 		t.Errorf("key that was deleted: %v", err)
 	}

@@ -71,6 +71,9 @@ func (s *Service) decideCreate(ctx context.Context, in *kmsapi.CreateKeyInput) e
 	conditions["kms:keyusage"] = []string{usage}
 	conditions["kms:keyorigin"] = []string{valueOr(in.Origin, kmsapi.OriginTypeAwsKms)}
 	conditions["kms:multiregion"] = []string{boolText(isTrue(in.MultiRegion))}
+	if isTrue(in.MultiRegion) {
+		conditions["kms:multiregionkeytype"] = []string{kmsapi.MultiRegionKeyTypePrimary}
+	}
 	conditions["kms:bypasspolicylockoutsafetycheck"] = []string{boolText(isTrue(in.BypassPolicyLockoutSafetyCheck))}
 	if err := s.decidePlain(ctx, "CreateKey", "*", conditions); err != nil || len(in.Tags) == 0 {
 		return err
@@ -171,12 +174,11 @@ func (s *Service) metadata(k *key) *kmsapi.KeyMetadata {
 	if k.State == kmsapi.KeyStatePendingDeletion {
 		m.DeletionDate = &k.Deletion
 	}
+	if k.State == kmsapi.KeyStatePendingReplicaDeletion {
+		m.PendingDeletionWindowInDays = &k.WindowDays
+	}
 	if k.MultiRegion {
-		m.MultiRegionConfiguration = &kmsapi.MultiRegionConfiguration{
-			MultiRegionKeyType: text(kmsapi.MultiRegionKeyTypePrimary),
-			PrimaryKey:         &kmsapi.MultiRegionKey{Arn: &k.arn, Region: &s.cfg.Region},
-			ReplicaKeys:        []*kmsapi.MultiRegionKey{},
-		}
+		m.MultiRegionConfiguration = s.multiRegion(k)
 	}
 	setAlgorithms(m, k)
 	return m
@@ -266,7 +268,8 @@ func (s *Service) UpdateKeyDescription(ctx context.Context, in *kmsapi.UpdateKey
 }
 
 // ScheduleKeyDeletion makes a key unusable at once and has it deleted, with all
-// its material, aliases and grants, after PendingWindowInDays (7 to 30, default 30).
+// its material, aliases and grants, after PendingWindowInDays (7 to 30, default 30). That time
+// begins now, for a primary key with replicas when the last of them is deleted.
 // Errors: as EnableKey; ValidationException.
 func (s *Service) ScheduleKeyDeletion(ctx context.Context, in *kmsapi.ScheduleKeyDeletionInput) (*kmsapi.ScheduleKeyDeletionOutput, error) {
 	days := int64(defaultWindowDays)
@@ -283,21 +286,27 @@ func (s *Service) ScheduleKeyDeletion(ctx context.Context, in *kmsapi.ScheduleKe
 	if days < minWindowDays || days > maxWindowDays {
 		return nil, invalid("PendingWindowInDays must be between 7 and 30.")
 	}
-	var deadline time.Time
+	out := &kmsapi.ScheduleKeyDeletionOutput{KeyId: &k.arn, PendingWindowInDays: &days}
 	err = s.alter(ctx, k, notPending, func(r *record, now time.Time) error {
-		deadline = now.AddDate(0, 0, int(days))
-		r.State, r.Deletion, r.WindowDays = kmsapi.KeyStatePendingDeletion, deadline, days
+		waits, err := s.hasReplicas(k, now)
+		if err != nil {
+			return err
+		}
+		r.State, r.WindowDays = kmsapi.KeyStatePendingReplicaDeletion, days
+		if !waits {
+			r.State, r.Deletion = kmsapi.KeyStatePendingDeletion, now.AddDate(0, 0, int(days))
+			out.DeletionDate = &r.Deletion
+		}
+		out.KeyState = &r.State
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &kmsapi.ScheduleKeyDeletionOutput{
-		KeyId: &k.arn, DeletionDate: &deadline, KeyState: text(kmsapi.KeyStatePendingDeletion), PendingWindowInDays: &days,
-	}, nil
+	return out, nil
 }
 
-// CancelKeyDeletion leaves the key disabled. Errors: NotFoundException,
+// CancelKeyDeletion leaves the key disabled; one that lacks material waits for its import. Errors: NotFoundException,
 // InvalidArnException, KMSInvalidStateException when no deletion is pending.
 func (s *Service) CancelKeyDeletion(ctx context.Context, in *kmsapi.CancelKeyDeletionInput) (*kmsapi.CancelKeyDeletionOutput, error) {
 	k, err := s.keyFor(ctx, *in.KeyId, use{operation: "CancelKeyDeletion", byID: true, need: pending})
@@ -306,6 +315,9 @@ func (s *Service) CancelKeyDeletion(ctx context.Context, in *kmsapi.CancelKeyDel
 	}
 	err = s.alter(ctx, k, pending, func(r *record, _ time.Time) error {
 		r.State, r.Deletion, r.WindowDays = kmsapi.KeyStateDisabled, time.Time{}, 0
+		if r.External && !r.complete() {
+			r.State = kmsapi.KeyStatePendingImport
+		}
 		return nil
 	})
 	return &kmsapi.CancelKeyDeletionOutput{KeyId: &k.arn}, err

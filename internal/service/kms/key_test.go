@@ -264,14 +264,14 @@ func TestScheduledKeyVanishesAtItsDeadline(t *testing.T) {
 		}
 	}
 	gone("before the sweep")
-	if n := rows(t, w.db); n != 2+2+2+1+1 { // two keys with material, two aliases, one grant, one last use
+	if n := countRows(t, w.db); n != 2+2+2+1+1 { // two keys with material, two aliases, one grant, one last use
 		t.Errorf("%d rows before the sweep", n)
 	}
 	if err := w.Sweep(asRoot()); err != nil {
 		t.Fatal(err)
 	}
 	gone("after the sweep")
-	if n := rows(t, w.db); n != 2 {
+	if n := countRows(t, w.db); n != 2 {
 		t.Errorf("%d rows are left, want the other key and its material", n)
 	}
 	if w.secrets.get(materialRef{id, *m.CurrentKeyMaterialId}, new(secret)) {
@@ -280,7 +280,7 @@ func TestScheduledKeyVanishesAtItsDeadline(t *testing.T) {
 	must(w.CreateAlias(asRoot(), &kmsapi.CreateAliasInput{AliasName: ptr("alias/one"), TargetKeyId: &other}))
 }
 
-func rows(t testing.TB, db meta.DB) (n int) {
+func countRows(t testing.TB, db meta.DB) (n int) {
 	t.Helper()
 	err := db.View(t.Context(), func(r meta.Reader) error {
 		for _, err := range r.Scan(nil, nil) {

@@ -12,20 +12,20 @@ import (
 	"github.com/obscura-video/obscura/internal/meta"
 )
 
-// load reads all rows into the view. s.writing is held, or nobody else has s yet.
+// load reads all rows into the view. estate.writing is held, or nobody else has s yet.
 func (s *Service) load(ctx context.Context) error {
 	var records []record
 	var aliases []aliasRecord
 	var grants []grantRecord
 	err := s.cfg.DB.View(ctx, func(r meta.Reader) error {
 		records, aliases, grants = nil, nil, nil
-		if err := readRows(r, "k", &records); err != nil {
+		if err := readRows(r, s.rows.of("k"), &records); err != nil {
 			return err
 		}
-		if err := readRows(r, "a", &aliases); err != nil {
+		if err := readRows(r, s.rows.of("a"), &aliases); err != nil {
 			return err
 		}
-		return readRows(r, "g", &grants)
+		return readRows(r, s.rows.of("g"), &grants)
 	})
 	if err != nil {
 		return fmt.Errorf("kms: load: %w", err)
@@ -33,8 +33,7 @@ func (s *Service) load(ctx context.Context) error {
 	return s.fill(records, aliases, grants)
 }
 
-func readRows[T any](r meta.Reader, kind string, into *[]T) error {
-	prefix := meta.Key(space, kind)
+func readRows[T any](r meta.Reader, prefix []byte, into *[]T) error {
 	for row, err := range r.Scan(prefix, meta.PrefixEnd(prefix)) {
 		if err != nil {
 			return err

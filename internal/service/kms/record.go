@@ -9,7 +9,6 @@ import (
 	"time"
 
 	kmsapi "github.com/obscura-video/obscura/internal/awsapi/kms"
-	"github.com/obscura-video/obscura/internal/meta"
 	"github.com/obscura-video/obscura/internal/policy"
 )
 
@@ -30,6 +29,7 @@ type record struct {
 	State       string            `json:"state"`                // kmsapi.KeyState…
 	ManagedFor  string            `json:"managedFor,omitempty"` // service of an AWS managed key
 	MultiRegion bool              `json:"multiRegion,omitempty"`
+	Replica     bool              `json:"replica,omitempty"`  // of a multi-Region key; the primary is in another Region
 	External    bool              `json:"external,omitempty"` // its material is imported
 	Policy      string            `json:"policy"`
 	Tags        map[string]string `json:"tags,omitempty"`
@@ -64,11 +64,6 @@ type aliasRecord struct {
 	Created time.Time `json:"created"`
 	Updated time.Time `json:"updated"`
 }
-
-func keyRow(id string) []byte                  { return meta.Key(space, "k", id) }
-func materialRow(id, materialID string) []byte { return meta.Key(space, "m", id, materialID) }
-func aliasRow(name string) []byte              { return meta.Key(space, "a", name) }
-func grantRow(id, grantID string) []byte       { return meta.Key(space, "g", id, grantID) }
 
 // key is a record made ready for use. It never changes: a mutation shows a new one.
 type key struct {
@@ -123,7 +118,7 @@ func keyConditions(k *key) map[string][]string {
 		c["kms:resourcealiases"] = k.aliases
 	}
 	if k.MultiRegion {
-		c["kms:multiregionkeytype"] = []string{kmsapi.MultiRegionKeyTypePrimary}
+		c["kms:multiregionkeytype"] = []string{k.multiRegionType()}
 	}
 	for tag, value := range k.Tags {
 		policy.Map(c).Add("aws:resourcetag/"+tag, value)

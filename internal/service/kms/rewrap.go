@@ -17,38 +17,45 @@ const rewrapBatch = 64
 // old and the new one first. Material that is made meanwhile is wrapped like that already. It is durable on return;
 // interrupted, it is done again from the start. It returns how many materials there are.
 func (s *Service) Rewrap(ctx context.Context) (n int, err error) {
-	return rewrapAll(ctx, func(from []byte) ([]byte, int, error) {
-		s.writing.Lock() // material is wrapped and written under it
-		defer s.writing.Unlock()
-		return rewrapSome(ctx, s.cfg.DB, s.cfg.Root, from)
+	return rewrapAll(ctx, s.cfg.DB, func(r rows, from []byte) ([]byte, int, error) {
+		s.estate.writing.Lock() // material is wrapped and written under it
+		defer s.estate.writing.Unlock()
+		return rewrapSome(ctx, s.cfg.DB, s.cfg.Root, r, from)
 	})
 }
 
 // Rewrap is Service.Rewrap for a stopped server's rows.
 func (c *Custodian) Rewrap(ctx context.Context) (n int, err error) {
-	return rewrapAll(ctx, func(from []byte) ([]byte, int, error) { return rewrapSome(ctx, c.DB, c.Root, from) })
+	return rewrapAll(ctx, c.DB, func(r rows, from []byte) ([]byte, int, error) { return rewrapSome(ctx, c.DB, c.Root, r, from) })
 }
 
-func rewrapAll(ctx context.Context, some func(from []byte) (next []byte, n int, err error)) (n int, err error) {
-	next := meta.Key(space, "m")
-	for next != nil {
-		if err := ctx.Err(); err != nil {
-			return n, err
+// rewrapAll goes through the material of all Regions. A Region that gets its first key meanwhile has material that is
+// wrapped anew already.
+func rewrapAll(ctx context.Context, db meta.DB, some func(r rows, from []byte) (next []byte, n int, err error)) (n int, err error) {
+	all, err := storedRegions(ctx, db)
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range all {
+		for next := r.of("m"); next != nil; {
+			if err := ctx.Err(); err != nil {
+				return n, err
+			}
+			var done int
+			if next, done, err = some(r, next); err != nil {
+				return n, fmt.Errorf("kms: rewrap key material: %w", err)
+			}
+			n += done
 		}
-		var done int
-		if next, done, err = some(next); err != nil {
-			return n, fmt.Errorf("kms: rewrap key material: %w", err)
-		}
-		n += done
 	}
 	return n, nil
 }
 
 // rewrapSome rewraps a batch of materials and returns where the next one begins, nil after the last.
-func rewrapSome(ctx context.Context, db meta.DB, root RootKey, from []byte) (next []byte, n int, err error) {
+func rewrapSome(ctx context.Context, db meta.DB, root RootKey, r rows, from []byte) (next []byte, n int, err error) {
 	err = db.Update(ctx, func(tx meta.Tx) error {
 		next, n = nil, 0
-		for row, err := range tx.Scan(from, meta.PrefixEnd(meta.Key(space, "m"))) {
+		for row, err := range tx.Scan(from, meta.PrefixEnd(r.of("m"))) {
 			if err != nil {
 				return err
 			}
@@ -56,7 +63,7 @@ func rewrapSome(ctx context.Context, db meta.DB, root RootKey, from []byte) (nex
 				next = bytes.Clone(row.Key)
 				return nil
 			}
-			if err := rewrapRow(ctx, tx, root, row); err != nil {
+			if err := rewrapRow(ctx, tx, root, r, row); err != nil {
 				return err
 			}
 			n++
@@ -66,8 +73,8 @@ func rewrapSome(ctx context.Context, db meta.DB, root RootKey, from []byte) (nex
 	return next, n, err
 }
 
-func rewrapRow(ctx context.Context, tx meta.Tx, root RootKey, row meta.KV) error {
-	keyID, id, ok := cutMaterialRow(row.Key)
+func rewrapRow(ctx context.Context, tx meta.Tx, root RootKey, r rows, row meta.KV) error {
+	keyID, id, ok := r.cutMaterial(row.Key)
 	if !ok {
 		return fmt.Errorf("row %q", row.Key)
 	}
@@ -85,9 +92,9 @@ func rewrapRow(ctx context.Context, tx meta.Tx, root RootKey, row meta.KV) error
 	return nil
 }
 
-// cutMaterialRow takes apart what materialRow makes.
-func cutMaterialRow(row []byte) (keyID, id string, ok bool) {
-	rest, ok := bytes.CutPrefix(row, meta.Key(space, "m"))
+// cutMaterial takes apart what material makes.
+func (r rows) cutMaterial(row []byte) (keyID, id string, ok bool) {
+	rest, ok := bytes.CutPrefix(row, r.of("m"))
 	if !ok {
 		return "", "", false
 	}

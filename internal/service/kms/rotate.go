@@ -31,6 +31,14 @@ func (k *key) mustRotate() error {
 	return nil
 }
 
+// mayAlterRotation checks that the key's rotation is its own: a replica follows its primary key.
+func (k *key) mayAlterRotation() error {
+	if k.Replica {
+		return k.mustBePrimary()
+	}
+	return nil
+}
+
 // mustRotateByItself checks that the key is of the kind that can be rotated automatically: nobody can make
 // material that others import.
 func (k *key) mustRotateByItself() error {
@@ -74,6 +82,9 @@ func (s *Service) setRotation(ctx context.Context, k *key, days int64) error {
 	if err := k.mustRotateByItself(); err != nil {
 		return err
 	}
+	if err := k.mayAlterRotation(); err != nil {
+		return err
+	}
 	return s.alter(ctx, k, enabled, func(r *record, now time.Time) error {
 		r.RotationDays, r.NextRotation = days, time.Time{}
 		if days > 0 {
@@ -114,6 +125,9 @@ func (s *Service) RotateKeyOnDemand(ctx context.Context, in *kmsapi.RotateKeyOnD
 	if err := k.mustRotate(); err != nil {
 		return nil, err
 	}
+	if err := k.mayAlterRotation(); err != nil {
+		return nil, err
+	}
 	if k.External {
 		err = s.rotateImported(ctx, k)
 	} else {
@@ -146,7 +160,11 @@ func (r *record) mayRotate(arn string, now time.Time) error {
 // rotateImported makes the material current that was imported for it.
 func (s *Service) rotateImported(ctx context.Context, k *key) error {
 	return s.alter(ctx, k, enabled, func(r *record, now time.Time) error {
-		if r.Pending == nil {
+		waits, err := s.awaitsImport(s.view.keys[k.ID], now)
+		if err != nil {
+			return err
+		}
+		if r.Pending == nil || waits {
 			return invalidState("No available key material pending rotation for the key: " + k.arn + ".")
 		}
 		if err := r.mayRotate(k.arn, now); err != nil {
@@ -221,7 +239,7 @@ func changedMeanwhile(err error) bool {
 }
 
 func (k *key) rotationDue(now time.Time) bool {
-	return k.State == kmsapi.KeyStateEnabled && k.RotationDays > 0 && !now.Before(k.NextRotation)
+	return k.State == kmsapi.KeyStateEnabled && !k.Replica && k.RotationDays > 0 && !now.Before(k.NextRotation)
 }
 
 // ListKeyRotations lists a key's completed rotations, oldest first; with
@@ -249,15 +267,20 @@ func (s *Service) ListKeyRotations(ctx context.Context, in *kmsapi.ListKeyRotati
 	if err != nil {
 		return nil, err
 	}
+	waits, err := s.awaitsImport(k, s.cfg.Now())
+	if err != nil {
+		return nil, err
+	}
 	out := &kmsapi.ListKeyRotationsOutput{Rotations: []*kmsapi.RotationsListEntry{}, NextMarker: p.next, Truncated: p.truncated}
 	for _, name := range p.names {
 		i, _ := strconv.Atoi(name)
-		out.Rotations = append(out.Rotations, k.rotationEntry(i))
+		out.Rotations = append(out.Rotations, k.rotationEntry(i, waits))
 	}
 	return out, nil
 }
 
-func (k *key) rotationEntry(i int) *kmsapi.RotationsListEntry {
+// rotationEntry tells of the material at i. waits says that what is pending rotation is missing in some Region.
+func (k *key) rotationEntry(i int, waits bool) *kmsapi.RotationsListEntry {
 	m := k.Pending
 	if i < len(k.Materials) {
 		m = &k.Materials[i]
@@ -268,6 +291,9 @@ func (k *key) rotationEntry(i int) *kmsapi.RotationsListEntry {
 		e.KeyMaterialState = text(kmsapi.KeyMaterialStateCurrent)
 	case len(k.Materials):
 		e.KeyMaterialState = text(kmsapi.KeyMaterialStatePendingRotation)
+		if waits {
+			e.KeyMaterialState = text(kmsapi.KeyMaterialStatePendingMultiRegionImportAndRotation)
+		}
 	}
 	if m.Imported {
 		m.describe(e)

@@ -36,7 +36,7 @@ func materialID(keyID string, secret []byte) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// wrapAll wraps the materials of an edit. s.writing is held, so that Rewrap misses none.
+// wrapAll wraps the materials of an edit. estate.writing is held, so that Rewrap misses none.
 func (s *Service) wrapAll(ctx context.Context, materials []material) error {
 	for i := range materials {
 		m := &materials[i]
@@ -105,7 +105,7 @@ func (s *Service) forgetIfGone(keyID string) {
 func (s *Service) unwrap(ctx context.Context, ref materialRef) ([]byte, error) {
 	var wrapped []byte
 	err := s.cfg.DB.View(ctx, func(r meta.Reader) (err error) {
-		wrapped, err = r.Get(materialRow(ref.keyID, ref.id))
+		wrapped, err = r.Get(s.rows.material(ref.keyID, ref.id))
 		return err
 	})
 	if errors.Is(err, meta.ErrNotFound) {

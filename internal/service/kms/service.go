@@ -5,7 +5,6 @@ package kms
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/obscura-video/obscura/internal/access"
@@ -32,6 +31,8 @@ type Config struct {
 	Access access.Authorizer
 	// Account (12 digits) and Region stand in all ARNs.
 	Account, Region string
+	// Further are Regions beside Region, each with keys of its own (Service.In).
+	Further []string
 	// Now is the clock, time.Now by default. Deletion and rotation follow it.
 	Now func() time.Time
 	// CachedMaterials bounds the key materials held unwrapped in memory; 1024 by
@@ -55,7 +56,8 @@ type Service struct {
 	kmsapi.Unimplemented
 
 	cfg     Config
-	writing sync.Mutex // serialises mutations, see the package comment
+	estate  *estate
+	rows    rows
 	view    view
 	secrets *secrets
 	usages  usages
@@ -63,7 +65,8 @@ type Service struct {
 
 var _ kmsapi.Server = (*Service)(nil)
 
-// New loads the keys of cfg.DB. The caller keeps the DB and closes it after the Service.
+// New loads the keys of cfg.DB, and returns the Service of the home Region. The caller keeps the DB and closes it
+// after the Service. Errors: ErrRegion for rows of a Region that cfg does not name; the store's.
 func New(cfg Config) (*Service, error) {
 	if cfg.DB == nil || cfg.Root == nil || cfg.Access == nil || cfg.Account == "" || cfg.Region == "" {
 		return nil, errors.New("kms: config lacks DB, Root, Access, Account or Region")
@@ -77,15 +80,22 @@ func New(cfg Config) (*Service, error) {
 	if cfg.ManagedFor == nil {
 		cfg.ManagedFor = []string{"kinesis", "kinesisvideo", "s3"}
 	}
-	s := &Service{cfg: cfg, secrets: newSecrets(cfg.CachedMaterials)}
-	if err := s.load(context.Background()); err != nil {
+	s := newEstate(cfg)
+	if err := s.checkRegions(context.Background()); err != nil {
+		return nil, err
+	}
+	if err := s.estate.loadAll(context.Background()); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// Close zeroes the cached key material. The Service must not be used afterwards.
-func (s *Service) Close() { s.secrets.close() }
+// Close zeroes the cached key material of all Regions. None of their Services must be used afterwards.
+func (s *Service) Close() {
+	for _, o := range s.estate.regions {
+		o.secrets.close()
+	}
+}
 
 func (s *Service) keyARN(id string) string {
 	return "arn:aws:kms:" + s.cfg.Region + ":" + s.cfg.Account + ":key/" + id

@@ -30,12 +30,14 @@ const (
 func (k *key) check(n need) error {
 	state := k.State
 	switch {
-	case n == pending && state != kmsapi.KeyStatePendingDeletion:
+	case n == pending && state != kmsapi.KeyStatePendingDeletion && state != kmsapi.KeyStatePendingReplicaDeletion:
 		return invalidState(k.arn + " is not pending deletion.")
 	case n == anyState || n == pending || state == kmsapi.KeyStateEnabled:
 		return nil
 	case state == kmsapi.KeyStatePendingDeletion:
 		return invalidState(k.arn + " is pending deletion.")
+	case state == kmsapi.KeyStatePendingReplicaDeletion:
+		return invalidState(k.arn + " is pending replica deletion.")
 	case state == kmsapi.KeyStatePendingImport:
 		if n == notPending {
 			return nil

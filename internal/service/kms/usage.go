@@ -22,8 +22,6 @@ type usage struct {
 	RequestID string    `json:"requestId,omitempty"`
 }
 
-func usageRow(keyID string) []byte { return meta.Key(space, "u", keyID) }
-
 // usages are the last uses that are not written yet: Sweep writes them, so that a use costs no write.
 type usages struct {
 	mu    sync.Mutex
@@ -46,8 +44,8 @@ func (s *Service) used(ctx context.Context, k *key, operation string) {
 
 // writeUsages writes what was noted. Of a key that is gone nothing is written.
 func (s *Service) writeUsages(ctx context.Context) error {
-	s.writing.Lock() // a key is deleted under it
-	defer s.writing.Unlock()
+	s.estate.writing.Lock() // a key is deleted under it
+	defer s.estate.writing.Unlock()
 	s.usages.mu.Lock()
 	fresh := s.usages.fresh
 	s.usages.fresh = nil
@@ -56,7 +54,7 @@ func (s *Service) writeUsages(ctx context.Context) error {
 		if _, ok, err := s.view.key(id, u.Time); err != nil || !ok {
 			continue
 		}
-		err := s.cfg.DB.Update(ctx, func(tx meta.Tx) error { return putJSON(tx, usageRow(id), u) })
+		err := s.cfg.DB.Update(ctx, func(tx meta.Tx) error { return putJSON(tx, s.rows.usage(id), u) })
 		if err != nil {
 			return fmt.Errorf("kms: last use of key %s: %w", id, err)
 		}
@@ -73,7 +71,7 @@ func (s *Service) lastUsage(ctx context.Context, keyID string) (u usage, err err
 		return u, nil
 	}
 	err = s.cfg.DB.View(ctx, func(r meta.Reader) error {
-		for row, err := range r.Scan(usageRow(keyID), meta.PrefixEnd(usageRow(keyID))) {
+		for row, err := range r.Scan(s.rows.usage(keyID), meta.PrefixEnd(s.rows.usage(keyID))) {
 			if err != nil {
 				return err
 			}

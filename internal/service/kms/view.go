@@ -73,6 +73,13 @@ type edit struct {
 	dropMaterials []materialRef
 	grants        []grantRecord
 	dropGrants    []*grantRecord
+	others        []regional // what is written in other Regions in the same transaction
+}
+
+// regional is an edit in one Region. It has no others.
+type regional struct {
+	s *Service
+	edit
 }
 
 // material is new key material. The maker of the edit clears its secret.
@@ -83,17 +90,18 @@ type material struct {
 
 // empty reports whether e changes nothing.
 func (e edit) empty() bool {
-	return len(e.keys)+len(e.dropKeys)+len(e.aliases)+len(e.dropAliases)+len(e.materials)+len(e.grants)+len(e.dropGrants) == 0
+	return len(e.keys)+len(e.dropKeys)+len(e.aliases)+len(e.dropAliases)+len(e.materials)+
+		len(e.dropMaterials)+len(e.grants)+len(e.dropGrants)+len(e.others) == 0
 }
 
 // mutate runs one mutation: fn looks at the view, which no other mutation
 // changes meanwhile, and returns what is to be written. Keys whose deletion is
 // due are gone before fn runs. nil means durable and visible.
 func (s *Service) mutate(ctx context.Context, fn func(now time.Time) (edit, error)) error {
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	if s.view.stale { // written under s.writing alone
-		if err := s.load(ctx); err != nil {
+	s.estate.writing.Lock()
+	defer s.estate.writing.Unlock()
+	if s.estate.stale() { // written under estate.writing alone
+		if err := s.estate.loadAll(ctx); err != nil {
 			return err
 		}
 	}
@@ -140,39 +148,74 @@ func (s *Service) alter(ctx context.Context, k *key, n need, fn func(r *record, 
 	})
 }
 
-// commit makes e durable, then shows it. s.writing is held.
+// commit makes e durable, in all Regions that it concerns at once, then shows it. estate.writing is held.
 func (s *Service) commit(ctx context.Context, e edit) error {
-	keys, err := s.compileEdit(e)
-	if err != nil {
-		return err
+	parts := s.synchronised(e)
+	keys := make([][]*key, len(parts))
+	for i, p := range parts {
+		var err error
+		if keys[i], err = p.s.compileEdit(p.edit); err != nil {
+			return err
+		}
+		if err := p.s.wrapAll(ctx, p.materials); err != nil {
+			return err
+		}
 	}
-	if err := s.wrapAll(ctx, e.materials); err != nil {
-		return err
-	}
-	err = s.cfg.DB.Update(ctx, func(tx meta.Tx) error { return s.write(tx, e) })
+	err := s.cfg.DB.Update(ctx, func(tx meta.Tx) error {
+		for _, p := range parts {
+			if err := p.s.write(tx, p.edit); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	if errors.Is(err, meta.ErrLimit) { // nothing was written
 		return &kmsapi.LimitExceededException{}
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("kms: commit: %w", err), s.reload(ctx))
+		return errors.Join(fmt.Errorf("kms: commit: %w", err), s.estate.reload(ctx))
 	}
-	s.view.show(e, keys)
-	for _, id := range e.dropKeys {
-		s.secrets.drop(id)
-	}
-	for _, ref := range e.dropMaterials {
-		s.secrets.drop(ref.keyID)
+	showAll(parts, keys)
+	for _, p := range parts {
+		p.dropSecrets()
+		if p.s != s {
+			p.tell(ctx, keys)
+		}
 	}
 	return nil
 }
 
+// showAll shows what is durable in all Regions at once: nobody meets a ciphertext of one whose material another does
+// not know yet. No view is locked while another one is but here, where estate.writing is held.
+func showAll(parts []regional, keys [][]*key) {
+	for _, p := range parts {
+		p.s.view.mu.Lock()
+		defer p.s.view.mu.Unlock()
+	}
+	for i, p := range parts {
+		p.s.view.show(p.edit, keys[i])
+	}
+}
+
+// dropSecrets forgets material that is no more.
+func (p *regional) dropSecrets() {
+	for _, id := range p.dropKeys {
+		p.s.secrets.drop(id)
+	}
+	for _, ref := range p.dropMaterials {
+		p.s.secrets.drop(ref.keyID)
+	}
+}
+
 // reload reads the rows again after a transaction whose outcome is not known.
 // While it cannot, nothing is decided.
-func (s *Service) reload(ctx context.Context) error {
-	s.view.mu.Lock()
-	s.view.stale = true
-	s.view.mu.Unlock()
-	return s.load(context.WithoutCancel(ctx))
+func (e *estate) reload(ctx context.Context) error {
+	for _, s := range e.regions {
+		s.view.mu.Lock()
+		s.view.stale = true
+		s.view.mu.Unlock()
+	}
+	return e.loadAll(context.WithoutCancel(ctx))
 }
 
 // compileEdit makes the keys that e changes, those whose aliases change among them.
@@ -226,36 +269,36 @@ func (s *Service) aliasesAfter(id string, e edit) []string {
 // write puts the rows of e.
 func (s *Service) write(tx meta.Tx, e edit) error {
 	for _, id := range e.dropKeys {
-		tx.Delete(keyRow(id))
+		tx.Delete(s.rows.key(id))
 		for _, kind := range []string{"m", "g", "u"} {
-			prefix := meta.Key(space, kind, id)
+			prefix := s.rows.of(kind, id)
 			tx.DeleteRange(prefix, meta.PrefixEnd(prefix))
 		}
 	}
 	for _, name := range e.dropAliases {
-		tx.Delete(aliasRow(name))
+		tx.Delete(s.rows.alias(name))
 	}
 	for _, g := range e.dropGrants {
-		tx.Delete(grantRow(g.KeyID, g.ID))
+		tx.Delete(s.rows.grant(g.KeyID, g.ID))
 	}
 	for _, m := range e.materials {
-		tx.Put(materialRow(m.keyID, m.id), m.wrapped)
+		tx.Put(s.rows.material(m.keyID, m.id), m.wrapped)
 	}
 	for _, ref := range e.dropMaterials {
-		tx.Delete(materialRow(ref.keyID, ref.id))
+		tx.Delete(s.rows.material(ref.keyID, ref.id))
 	}
 	for _, r := range e.keys {
-		if err := putJSON(tx, keyRow(r.ID), r); err != nil {
+		if err := putJSON(tx, s.rows.key(r.ID), r); err != nil {
 			return err
 		}
 	}
 	for _, a := range e.aliases {
-		if err := putJSON(tx, aliasRow(a.Name), a); err != nil {
+		if err := putJSON(tx, s.rows.alias(a.Name), a); err != nil {
 			return err
 		}
 	}
 	for _, g := range e.grants {
-		if err := putJSON(tx, grantRow(g.KeyID, g.ID), g); err != nil {
+		if err := putJSON(tx, s.rows.grant(g.KeyID, g.ID), g); err != nil {
 			return err
 		}
 	}
@@ -273,10 +316,8 @@ func putJSON(tx meta.Tx, row []byte, value any) error {
 	return nil
 }
 
-// show puts what is durable into the view.
+// show puts what is durable into the view. v.mu is held.
 func (v *view) show(e edit, keys []*key) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	for _, id := range e.dropKeys {
 		delete(v.keys, id)
 		delete(v.dying, id)
