@@ -174,6 +174,46 @@ func TestExemptIsADecision(t *testing.T) {
 	}
 }
 
+// TestWebIdentitySessionAnswersItsIssuersKeysAlone: another issuer's claims, or those of a session without a token, are absent.
+func TestWebIdentitySessionAnswersItsIssuersKeysAlone(t *testing.T) {
+	web := &access.WebIdentity{Provider: "arn:aws:iam::000000000000:oidc-provider/idp.example:8443/Realm", Issuer: "idp.example:8443/Realm", Subject: "camera-7", Audience: []string{"app"}}
+	for name, tc := range map[string]struct {
+		condition string
+		web       *access.WebIdentity
+		allowed   bool
+	}{
+		"subject":          {`"StringEquals":{"idp.example:8443/realm:SUB":"camera-7"}`, web, true},
+		"another subject":  {`"StringEquals":{"idp.example:8443/Realm:sub":"camera-8"}`, web, false},
+		"another issuer":   {`"StringEquals":{"idp.example:sub":"camera-7"}`, web, false},
+		"issuer's prefix":  {`"Null":{"idp.example:8443/Rea:sub":"true"}`, web, true},
+		"no methods":       {`"Null":{"idp.example:8443/Realm:amr":"true"}`, web, true},
+		"no other claims":  {`"Null":{"idp.example:8443/Realm:email":"true"}`, web, true},
+		"provider":         {`"StringEquals":{"aws:FederatedProvider":"` + web.Provider + `"}`, web, true},
+		"no token":         {`"StringEquals":{"idp.example:8443/Realm:sub":"camera-7"}`, nil, false},
+		"no token, absent": {`"Null":{"idp.example:8443/Realm:sub":"true","aws:FederatedProvider":"true"}`, nil, true},
+	} {
+		p := user()
+		p.Session = &access.Session{Web: tc.web}
+		ctx, _ := call(p)
+		err := access.New(allow(t, `,"Condition":{`+tc.condition+`}`), account, "us-east-1", clock).Authorize(ctx, decrypt)
+		if (err == nil) != tc.allowed {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestOnlyACallOfNobodyCanBeIdentified(t *testing.T) {
+	ctx, c := call(access.Principal{})
+	if !access.Identify(ctx, user()) || c.Principal.ARN != user().ARN {
+		t.Errorf("caller %+v", c.Principal)
+	}
+	other := user()
+	other.ARN += "2"
+	if access.Identify(ctx, other) || c.Principal.ARN != user().ARN || access.Identify(t.Context(), other) {
+		t.Errorf("changed to %+v", c.Principal)
+	}
+}
+
 func TestDeviceSessionFillsPolicyVariables(t *testing.T) {
 	doc := parse(t, policy.Identity, `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"kinesisvideo:PutMedia",
 		"Resource":"arn:aws:kinesisvideo:*:*:stream/${credentials-iot:ThingName}/*",

@@ -5,6 +5,7 @@ package access
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -39,6 +40,38 @@ type Session struct {
 	MFA            bool
 	// Device is the device whose certificate the session came from; nil for any other session.
 	Device *Device
+	// Web is the bearer of the token that the session came from; nil for any other session.
+	Web *WebIdentity
+}
+
+// WebIdentity is what a session that an identity provider's token obtained knows of the token.
+type WebIdentity struct {
+	// Provider is the ARN of the provider; Issuer is its URL without "https://", which begins its condition keys.
+	Provider string `json:"p"`
+	Issuer   string `json:"i"`
+	Subject  string `json:"s"`
+	// Audience is whom the token was for, Methods how the subject proved who it is.
+	Audience []string `json:"a"`
+	Methods  []string `json:"m,omitempty"`
+}
+
+// Value answers the condition keys that tell of the token: issuer:sub, issuer:aud, issuer:amr, the issuer in lower case.
+//
+// Source: IAM User Guide, "Available keys for AWS OIDC federation".
+func (w *WebIdentity) Value(key string) (values []string, ok bool) {
+	name, ok := strings.CutPrefix(key, strings.ToLower(w.Issuer)+":")
+	if !ok {
+		return nil, false
+	}
+	switch name {
+	case "sub":
+		return []string{w.Subject}, true
+	case "aud":
+		return w.Audience, true
+	case "amr":
+		return w.Methods, len(w.Methods) > 0
+	}
+	return nil, false
 }
 
 // Device is what a session that a device certificate obtained knows of the device. The session ends with the
@@ -67,8 +100,8 @@ type Resource struct {
 
 // Call is one request to one operation, from the wire or made by a service on a caller's behalf.
 //
-// The exported fields are set before the Call enters a context and not changed after. The rest is safe for
-// concurrent use.
+// The exported fields are set before the Call enters a context and not changed after, but by Identify. The rest is
+// safe for concurrent use.
 type Call struct {
 	Principal Principal
 	// Service is the signing name, Operation the API operation: "kms", "CreateKey".
@@ -121,6 +154,18 @@ func Via(ctx context.Context, servicePrincipal, service, operation string) (cont
 	}
 	child.Via = append(child.Via, servicePrincipal)
 	return NewContext(ctx, child), child
+}
+
+// Identify says who makes a call whose operation nobody signs because the request itself carries the proof
+// (sts:AssumeRoleWithWebIdentity). The service that has verified the proof calls it, before it asks for a decision and
+// before it shares ctx with another goroutine. It returns false, and changes nothing, when the caller is known already.
+func Identify(ctx context.Context, p Principal) bool {
+	c, ok := FromContext(ctx)
+	if !ok || c.Principal.Kind != policy.Anonymous {
+		return false
+	}
+	c.Principal = p
+	return true
 }
 
 // Exempt notes that the operation needs no permission (sts:GetCallerIdentity). It counts as a decision.

@@ -35,6 +35,11 @@ func (c *conditionContext) Get(key string) ([]string, bool) {
 	if s, ok := c.principalKey(key); ok {
 		return []string{s}, true
 	}
+	if s := c.call.Principal.Session; s != nil && s.Web != nil {
+		if v, ok := s.Web.Value(key); ok {
+			return v, true
+		}
+	}
 	if key == "aws:calledvia" && len(c.call.Via) > 0 {
 		return c.call.Via, true
 	}
@@ -122,6 +127,10 @@ func (c *conditionContext) sessionKey(key string) (string, bool) {
 		return strconv.FormatBool(s.MFA), true
 	case "aws:sourceidentity":
 		return s.SourceIdentity, s.SourceIdentity != ""
+	case "aws:federatedprovider":
+		if s.Web != nil {
+			return s.Web.Provider, true
+		}
 	}
 	return deviceKey(s.Device, key)
 }

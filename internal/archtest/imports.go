@@ -84,6 +84,11 @@ var importRules = []importRule{
 		why: "nonces and associated data go wrong where ciphers are used by the way; use internal/seal",
 	},
 	{
+		name: "8: foreign tokens in one place", who: everybody, notWho: []string{"./internal/oidc/..."},
+		deny: []string{"github.com/go-jose/..."},
+		why:  "a token that was read and not verified looks like one that was; only internal/oidc, which verifies issuer, audience, time and signature at once, may read them (docs/design/0004-web-identity.md)",
+	},
+	{
 		name: "7: no weak randomness, no unsafe", who: everybody, notWho: []string{"./cmd/..."},
 		deny: []string{"math/rand/...", "unsafe"},
 		why:  "math/rand gets into keys and tokens unnoticed (use crypto/rand, in tests rapid or a counter), and unsafe voids what the compiler promises about memory",

@@ -134,12 +134,20 @@ func sessionContext(p *access.Principal) *SessionContext {
 		SourceIdentity: s.SourceIdentity,
 	}
 	if p.Kind == policy.AssumedRole {
-		c.WebIDFederationData = &struct{}{}
+		c.WebIDFederationData = webIdentity(s.Web)
 		c.SessionIssuer = &SessionIssuer{
 			Type: "Role", PrincipalID: s.RoleID, ARN: p.RoleARN, AccountID: p.Account, UserName: s.RoleName,
 		}
 	}
 	return c
+}
+
+// webIdentity shows whose token a session came from. The audience is in the event of AssumeRoleWithWebIdentity.
+func webIdentity(w *access.WebIdentity) *WebIDFederationData {
+	if w == nil {
+		return &WebIDFederationData{}
+	}
+	return &WebIDFederationData{FederatedProvider: w.Provider, Attributes: map[string]string{w.Issuer + ":sub": w.Subject}}
 }
 
 func resources(call *access.Call, account string) []Resource {

@@ -98,10 +98,18 @@ type UserIdentity struct {
 // SessionContext describes temporary credentials.
 type SessionContext struct {
 	SessionIssuer *SessionIssuer `json:"sessionIssuer,omitempty"`
-	// WebIDFederationData is always empty and always there beside an issuer, as in AWS's records.
-	WebIDFederationData *struct{}         `json:"webIdFederationData,omitempty"`
-	Attributes          SessionAttributes `json:"attributes"`
-	SourceIdentity      string            `json:"sourceIdentity,omitempty"`
+	// WebIDFederationData is always there beside an issuer, as in AWS's records; it is empty but for sessions that an
+	// identity provider's token obtained.
+	WebIDFederationData *WebIDFederationData `json:"webIdFederationData,omitempty"`
+	Attributes          SessionAttributes    `json:"attributes"`
+	SourceIdentity      string               `json:"sourceIdentity,omitempty"`
+}
+
+// WebIDFederationData names the identity provider whose token obtained the session.
+type WebIDFederationData struct {
+	FederatedProvider string `json:"federatedProvider,omitempty"` // its ARN
+	// Attributes are condition keys of the token.
+	Attributes map[string]string `json:"attributes,omitempty"`
 }
 
 // SessionIssuer is the role that issued a session.

@@ -83,10 +83,13 @@ type Region struct {
 }
 
 // Gateway is the http.Handler of the API and media listeners. It is safe for concurrent use.
-type Gateway struct{ Config }
+type Gateway struct {
+	Config
+	strangers *Throttle // counts refusals of operations that nobody signs, by address
+}
 
 // New returns a Gateway.
-func New(c Config) *Gateway { return &Gateway{c} }
+func New(c Config) *Gateway { return &Gateway{c, NewThrottle(refusalsPerSecond)} }
 
 // ServeHTTP implements http.Handler.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -136,7 +139,14 @@ func (x *exchange) serve() error {
 	}
 	x.call = x.newCall(principal)
 	x.ctx = access.NewContext(x.r.Context(), x.call)
-	if !g.Throttle.allow(principal.AccessKeyID, x.start) {
+	who := principal.AccessKeyID
+	if x.op.Unsigned {
+		who = neighbourhood(x.call.SourceIP)
+		if g.strangers.spent(who, x.start) {
+			return x.service.Error(protocol.Throttling, "") // on no record: it is there that often already
+		}
+	}
+	if !g.Throttle.allow(who, x.start) {
 		return x.record(nil, x.service.Error(protocol.Throttling, ""))
 	}
 	if x.op.StreamsIn {
@@ -167,6 +177,9 @@ func (x *exchange) router(auth *sigv4.Auth) *protocol.Router {
 func (x *exchange) dispatch() error {
 	out, err := x.op.Call(x.ctx, x.in)
 	err = x.decided(err)
+	if err != nil && x.op.Unsigned {
+		x.gateway.strangers.allow(neighbourhood(x.call.SourceIP), x.start)
+	}
 	if err := x.record(out, err); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 
@@ -31,19 +32,42 @@ func NewThrottle(perSecond float64) *Throttle {
 	return &Throttle{limit: rate.Limit(perSecond), burst: max(1, int(2*perSecond)), keys: map[string]*rate.Limiter{}}
 }
 
-func (t *Throttle) allow(accessKeyID string, now time.Time) bool {
+// allow counts a call of a key, and says whether it is within the bound.
+func (t *Throttle) allow(key string, now time.Time) bool {
 	if t == nil {
 		return true
 	}
 	t.mu.Lock()
-	l, ok := t.keys[accessKeyID]
+	l, ok := t.keys[key]
 	if !ok {
 		if len(t.keys) >= maxThrottled {
 			clear(t.keys)
 		}
 		l = rate.NewLimiter(t.limit, t.burst)
-		t.keys[accessKeyID] = l
+		t.keys[key] = l
 	}
 	t.mu.Unlock()
 	return l.AllowN(now, 1)
+}
+
+// spent says whether the next call of a key would be above the bound. It counts nothing.
+func (t *Throttle) spent(key string, now time.Time) bool {
+	t.mu.Lock()
+	l, ok := t.keys[key]
+	t.mu.Unlock()
+	return ok && l.TokensAt(now) < 1
+}
+
+// refusalsPerSecond bounds, for each address, the calls of operations that nobody signs and that were refused: who
+// cannot prove who he is can neither keep the server busy nor fill the audit log.
+const refusalsPerSecond = 5
+
+// neighbourhood is what one client has of addresses: one of IPv4, a /64 of IPv6.
+func neighbourhood(sourceIP string) string {
+	a, err := netip.ParseAddr(sourceIP)
+	if err != nil || a.Unmap().Is4() {
+		return sourceIP
+	}
+	p, _ := a.Prefix(64)
+	return p.String()
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/obscura-video/obscura/internal/oidc"
 	"github.com/obscura-video/obscura/internal/rootkey"
 	"github.com/obscura-video/obscura/internal/service/mailbox"
 )
@@ -72,6 +73,11 @@ type Config struct {
 	// DeviceCACert and DeviceCAKey are an operator's own intermediate CA (PEM files) that signs device
 	// certificates. Default: one made at the first start, in Data/tls.
 	DeviceCACert, DeviceCAKey string
+	// OIDCCA is a PEM file of authorities that are trusted for the addresses of identity providers, beside the system's.
+	OIDCCA string
+	// OIDCKeys has, by the URL of an identity provider, the file that its keys (a JWK Set) are read from; they are
+	// then not asked for over the network.
+	OIDCKeys map[string]string
 	// InsecureHTTP serves api and media without TLS. Refused unless both listen on loopback.
 	InsecureHTTP bool
 
@@ -147,6 +153,11 @@ func (c Config) check() error {
 	}
 	if c.MailboxBytes < 0 || c.MailboxObjects < 0 {
 		return fmt.Errorf("the bounds of mailboxes must not be negative")
+	}
+	for issuer := range c.OIDCKeys {
+		if err := oidc.CheckURL(issuer); err != nil {
+			return err
+		}
 	}
 	if c.InsecureHTTP && c.Device.Listen != Off {
 		return fmt.Errorf("device listener %q: it needs TLS", c.Device.Listen)

@@ -5,8 +5,10 @@ package server
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/obscura-video/obscura/internal/access"
@@ -24,6 +26,7 @@ import (
 	"github.com/obscura-video/obscura/internal/envelope"
 	"github.com/obscura-video/obscura/internal/gateway"
 	"github.com/obscura-video/obscura/internal/meta/mem"
+	"github.com/obscura-video/obscura/internal/oidc"
 	"github.com/obscura-video/obscura/internal/policy"
 	"github.com/obscura-video/obscura/internal/service/cloudtrail"
 	"github.com/obscura-video/obscura/internal/service/iam"
@@ -63,8 +66,13 @@ func openServices(ctx context.Context, c Config, s *stores, e Endpoints, m *metr
 	}); err != nil {
 		return v, err
 	}
+	tokens, err := openTokens(c)
+	if err != nil {
+		return v, err
+	}
 	v.sts, err = sts.New(ctx, sts.Config{
-		DB: s.db, Account: c.Account, Directory: directory{v.iam}, Authorizer: v.authorizer, Certificates: identities{v}, Now: c.Now,
+		DB: s.db, Account: c.Account, Directory: directory{v.iam}, Authorizer: v.authorizer, Certificates: identities{v},
+		Providers: v.iam, Tokens: tokens, Now: c.Now,
 	})
 	if err != nil {
 		return v, err
@@ -94,6 +102,25 @@ func openServices(ctx context.Context, c Config, s *stores, e Endpoints, m *metr
 	})
 	m.watchMailbox(v.mailbox.Waiting)
 	return v, v.openVideo(c, s, e, m)
+}
+
+// openTokens makes what verifies the tokens of identity providers.
+func openTokens(c Config) (*oidc.Verifier, error) {
+	oc := oidc.Config{Files: c.OIDCKeys, Log: c.Log, Now: c.Now}
+	if c.OIDCCA == "" {
+		return oidc.New(oc), nil
+	}
+	pem, err := os.ReadFile(c.OIDCCA)
+	if err != nil {
+		return nil, fmt.Errorf("%w: authorities of identity providers: %w", ErrConfig, err)
+	}
+	if oc.Roots, err = x509.SystemCertPool(); err != nil {
+		oc.Roots = x509.NewCertPool()
+	}
+	if !oc.Roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%w: %s holds no certificate", ErrConfig, c.OIDCCA)
+	}
+	return oidc.New(oc), nil
 }
 
 // keyEvent audits what the KMS did by itself: a key deleted at its deadline, a key rotated when it was due. It

@@ -22,6 +22,7 @@ func iamSteps() []step {
 	tags := []types.Tag{{Key: aws.String("k"), Value: aws.String("v")}}
 	ana, crew, door := aws.String("ana"), aws.String("crew"), aws.String("door")
 	inline := aws.String("inline")
+	idp := aws.String("arn:aws:iam::000000000000:oidc-provider/idp.example/realm")
 	managed := aws.String("arn:aws:iam::aws:policy/ReadOnlyAccess")
 	return []step{
 		{action: "iam:CreateUser", call: func(w *world, c *clients) error {
@@ -240,6 +241,44 @@ func iamSteps() []step {
 		}},
 		{action: "iam:ListInstanceProfilesForRole", call: func(_ *world, c *clients) error {
 			return run(c, c.iam.ListInstanceProfilesForRole, &iam.ListInstanceProfilesForRoleInput{RoleName: door})
+		}},
+		{action: "iam:CreateOpenIDConnectProvider", call: func(w *world, c *clients) error {
+			in := &iam.CreateOpenIDConnectProviderInput{Url: aws.String("https://idp.example/realm"), ClientIDList: []string{"app"}}
+			return run(c, c.iam.CreateOpenIDConnectProvider, in, func(o *iam.CreateOpenIDConnectProviderOutput) { w.equal("arn", *o.OpenIDConnectProviderArn, *idp) })
+		}},
+		{action: "iam:AddClientIDToOpenIDConnectProvider", call: func(_ *world, c *clients) error {
+			return run(c, c.iam.AddClientIDToOpenIDConnectProvider, &iam.AddClientIDToOpenIDConnectProviderInput{OpenIDConnectProviderArn: idp, ClientID: aws.String("web")})
+		}},
+		{action: "iam:RemoveClientIDFromOpenIDConnectProvider", call: func(_ *world, c *clients) error {
+			return run(c, c.iam.RemoveClientIDFromOpenIDConnectProvider, &iam.RemoveClientIDFromOpenIDConnectProviderInput{OpenIDConnectProviderArn: idp, ClientID: aws.String("app")})
+		}},
+		{action: "iam:UpdateOpenIDConnectProviderThumbprint", call: func(_ *world, c *clients) error {
+			in := &iam.UpdateOpenIDConnectProviderThumbprintInput{OpenIDConnectProviderArn: idp, ThumbprintList: []string{"990f4193972f2becf12ddeda5237f9c952f20d9e"}}
+			return run(c, c.iam.UpdateOpenIDConnectProviderThumbprint, in)
+		}},
+		{action: "iam:TagOpenIDConnectProvider", call: func(_ *world, c *clients) error {
+			return run(c, c.iam.TagOpenIDConnectProvider, &iam.TagOpenIDConnectProviderInput{OpenIDConnectProviderArn: idp, Tags: tags})
+		}},
+		{action: "iam:ListOpenIDConnectProviderTags", call: func(w *world, c *clients) error {
+			in := &iam.ListOpenIDConnectProviderTagsInput{OpenIDConnectProviderArn: idp}
+			return run(c, c.iam.ListOpenIDConnectProviderTags, in, func(o *iam.ListOpenIDConnectProviderTagsOutput) { w.equal("tags", len(o.Tags), 1) })
+		}},
+		{action: "iam:UntagOpenIDConnectProvider", call: func(_ *world, c *clients) error {
+			return run(c, c.iam.UntagOpenIDConnectProvider, &iam.UntagOpenIDConnectProviderInput{OpenIDConnectProviderArn: idp, TagKeys: []string{"k"}})
+		}},
+		{action: "iam:GetOpenIDConnectProvider", call: func(w *world, c *clients) error {
+			in := &iam.GetOpenIDConnectProviderInput{OpenIDConnectProviderArn: idp}
+			return run(c, c.iam.GetOpenIDConnectProvider, in, func(o *iam.GetOpenIDConnectProviderOutput) {
+				w.equal("provider", []any{o.ClientIDList[0], len(o.ThumbprintList), len(o.Tags), *o.Url}, []any{"web", 1, 0, "idp.example/realm"})
+			})
+		}},
+		{action: "iam:ListOpenIDConnectProviders", call: func(w *world, c *clients) error {
+			return run(c, c.iam.ListOpenIDConnectProviders, &iam.ListOpenIDConnectProvidersInput{}, func(o *iam.ListOpenIDConnectProvidersOutput) {
+				w.equal("providers", len(o.OpenIDConnectProviderList), 1)
+			})
+		}},
+		{action: "iam:DeleteOpenIDConnectProvider", call: func(_ *world, c *clients) error {
+			return run(c, c.iam.DeleteOpenIDConnectProvider, &iam.DeleteOpenIDConnectProviderInput{OpenIDConnectProviderArn: idp})
 		}},
 		{action: "iam:GetAccountSummary", call: func(_ *world, c *clients) error {
 			return run(c, c.iam.GetAccountSummary, &iam.GetAccountSummaryInput{})

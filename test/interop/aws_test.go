@@ -16,6 +16,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesisvideo"
 
+	"github.com/obscura-video/obscura/internal/oidc/oidctest"
+	"github.com/obscura-video/obscura/internal/server"
 	"github.com/obscura-video/obscura/test/rig"
 )
 
@@ -32,9 +34,10 @@ func environment(s *rig.Server) (env []string) {
 
 // cli is the aws command, against one server.
 type cli struct {
-	t  *testing.T
-	s  *rig.Server
-	v1 bool
+	t   *testing.T
+	s   *rig.Server
+	v1  bool
+	env []string // beside environment
 }
 
 func newCLI(t *testing.T, s *rig.Server) *cli {
@@ -43,7 +46,7 @@ func newCLI(t *testing.T, s *rig.Server) *cli {
 		t.Fatal(err)
 	}
 	t.Logf("%s", bytes.TrimSpace(out))
-	return &cli{t, s, bytes.HasPrefix(out, []byte("aws-cli/1."))}
+	return &cli{t: t, s: s, v1: bytes.HasPrefix(out, []byte("aws-cli/1."))}
 }
 
 // run runs a command and returns its answer; fails says whether it must be refused, with this code.
@@ -52,7 +55,7 @@ func (c *cli) run(fails string, args ...string) map[string]any {
 	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "aws", append([]string{"--endpoint-url", c.s.API, "--output", "json"}, args...)...)
-	cmd.Env = environment(c.s)
+	cmd.Env = append(environment(c.s), c.env...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
@@ -255,5 +258,33 @@ func TestBoto3(t *testing.T) {
 	cmd.Env = environment(s)
 	if out, err := cmd.CombinedOutput(); err != nil || !strings.HasSuffix(string(out), "ok\n") {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestAWSCommandWithAToken: the aws command obtains a role for the token in a file, as it does in a container.
+func TestAWSCommandWithAToken(t *testing.T) {
+	if !rig.Full() {
+		t.Skip("run where OBSCURA_TEST_REQUIRE says so: each command takes seconds to start")
+	}
+	rig.Need(t, "aws", "--version")
+	issuer := oidctest.New(t)
+	keys := filepath.Join(t.TempDir(), "keys.json")
+	token := filepath.Join(t.TempDir(), "token")
+	for name, content := range map[string][]byte{keys: issuer.JWKS(), token: []byte(issuer.Token(time.Now(), nil))} {
+		if err := os.WriteFile(name, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := rig.Start(t, func(c *server.Config) { c.OIDCKeys = map[string]string{issuer.URL: keys} })
+	c := newCLI(t, s)
+	arn := path(c.run("", "iam", "create-open-id-connect-provider", "--url", issuer.URL, "--client-id-list", "app"), "OpenIDConnectProviderArn")
+	c.run("", "iam", "create-role", "--role-name", "web", "--assume-role-policy-document",
+		`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Federated":"`+arn+`"},"Action":"sts:AssumeRoleWithWebIdentity"}}`)
+	c.env = []string{
+		"AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull, "AWS_ROLE_ARN=arn:aws:iam::000000000000:role/web",
+		"AWS_WEB_IDENTITY_TOKEN_FILE=" + token, "AWS_ROLE_SESSION_NAME=night", "AWS_ENDPOINT_URL_STS=" + s.API, "AWS_ENDPOINT_URL=" + s.API,
+	}
+	if got := path(c.run("", "sts", "get-caller-identity"), "Arn"); got != "arn:aws:sts::000000000000:assumed-role/web/night" {
+		t.Errorf("caller is %q", got)
 	}
 }

@@ -89,6 +89,13 @@ var operands = []operand{
 		},
 		false,
 	},
+	{ // a claim of a web identity: the issuer has a port and a path, so the key has several colons
+		"id.example:8443/Realm:sub",
+		[]string{"StringEquals", "StringNotEquals", "StringLike", "StringNotLike"},
+		[]string{"alice", "camera-7", "*", "${aws:username}"},
+		[]any{"alice", "camera-*", "${ID.example:8443/realm:sub}", "${aws:username}", "*", "${id.example:8443/realm:aud, 'alice'}"},
+		false,
+	},
 	{
 		"aws:TagKeys",
 		[]string{"StringEquals", "StringNotEquals", "StringLike", "StringNotLike", "StringEqualsIgnoreCase"},

@@ -34,6 +34,7 @@ func (s *Service) GetAccountSummary(ctx context.Context, _ *iamapi.GetAccountSum
 		"AssumeRolePolicySizeQuota":                        maxTrustPolicy,
 		"RolePolicySizeQuota":                              maxRoleInline,
 	}
+	m["Providers"] = int64(len(v.providers))
 	counts := map[kind]string{userKind: iamapi.SummaryKeyTypeUsers, groupKind: iamapi.SummaryKeyTypeGroups, roleKind: "Roles"}
 	for k, name := range counts {
 		m[name] = int64(len(v.all(k, "")))

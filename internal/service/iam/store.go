@@ -23,15 +23,17 @@ import (
 //	iam/policy  ID                 managedPolicy
 //	iam/version policyID versionID policyVersion
 //	iam/key     accessKeyID        accessKey
+//	iam/oidc    URL                oidcProvider
 //	iam/used    accessKeyID|roleID lastUse
 const (
-	space      = "iam"
-	rowAccount = "account"
-	rowEntity  = "entity"
-	rowPolicy  = "policy"
-	rowVersion = "version"
-	rowKey     = "key"
-	rowUsed    = "used"
+	space       = "iam"
+	rowAccount  = "account"
+	rowEntity   = "entity"
+	rowPolicy   = "policy"
+	rowVersion  = "version"
+	rowKey      = "key"
+	rowProvider = "oidc"
+	rowUsed     = "used"
 
 	formatVersion = 1
 )
@@ -96,6 +98,11 @@ func (c *change) deletePolicy(p *managedPolicy) {
 func (c *change) putKey(k *accessKey) {
 	c.keys[k.ID] = k
 	c.put(k, rowKey, k.ID)
+}
+
+func (c *change) putProvider(p *oidcProvider) {
+	c.providers[p.URL] = p
+	c.put(p, rowProvider, p.URL)
 }
 
 func (c *change) deleteKey(id string) {
@@ -227,6 +234,7 @@ func (v *view) read(r meta.Reader) error {
 	err := errors.Join(
 		readRows(r, rowEntity, func(e *entity, _ []byte) error { v.addEntity(e); return e.compile() }),
 		readRows(r, rowKey, func(k *accessKey, _ []byte) error { v.keys[k.ID] = k; return nil }),
+		readRows(r, rowProvider, func(p *oidcProvider, _ []byte) error { v.providers[p.URL] = p; return nil }),
 		readRows(r, rowVersion, func(pv *policyVersion, rest []byte) error {
 			id, _, ok := meta.CutString(rest)
 			if !ok {

@@ -28,6 +28,7 @@ func TestReopeningBringsEverythingBack(t *testing.T) {
 	a.ok(a.AttachGroupPolicy(a.root(), &iamapi.AttachGroupPolicyInput{GroupName: new("g"), PolicyArn: &p}))
 	a.ok(a.CreateRole(a.root(), &iamapi.CreateRoleInput{RoleName: new("r"), AssumeRolePolicyDocument: new(trusting("arn:aws:iam::000000000000:user/ana"))}))
 	a.ok(a.CreateAccountAlias(a.root(), &iamapi.CreateAccountAliasInput{AccountAlias: new("dark-room")}))
+	a.ok(a.CreateOpenIDConnectProvider(a.root(), &iamapi.CreateOpenIDConnectProviderInput{Url: new("https://idp.example/a"), ClientIDList: []string{"app"}}))
 	a.user("gone")
 	a.ok(a.DeleteUser(a.root(), &iamapi.DeleteUserInput{UserName: new("gone")}))
 
@@ -55,7 +56,7 @@ func dump(t *testing.T, v *view) string {
 	for arn, p := range v.policies {
 		versions[arn] = p.versions
 	}
-	b, err := json.Marshal([]any{v.state, v.entities, v.names, v.policies, versions, v.policyNames, v.keys})
+	b, err := json.Marshal([]any{v.state, v.entities, v.names, v.policies, versions, v.policyNames, v.keys, v.providers})
 	if err != nil {
 		t.Fatal(err)
 	}

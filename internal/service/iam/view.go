@@ -155,6 +155,7 @@ type view struct {
 	policies    map[string]*managedPolicy // by ARN
 	policyNames map[string]string         // lower-case name → ARN, the account's own
 	keys        map[string]*accessKey     // by ID
+	providers   map[string]*oidcProvider  // by URL
 }
 
 func newView() *view {
@@ -164,6 +165,7 @@ func newView() *view {
 		policies:    map[string]*managedPolicy{},
 		policyNames: map[string]string{},
 		keys:        map[string]*accessKey{},
+		providers:   map[string]*oidcProvider{},
 	}
 	return v
 }
@@ -176,6 +178,7 @@ func (v *view) clone() *view {
 		policies:    maps.Clone(v.policies),
 		policyNames: maps.Clone(v.policyNames),
 		keys:        maps.Clone(v.keys),
+		providers:   maps.Clone(v.providers),
 	}
 }
 

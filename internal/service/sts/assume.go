@@ -43,6 +43,11 @@ func (s *Service) AssumeRole(ctx context.Context, in *stsapi.AssumeRoleInput) (*
 	if !known {
 		return nil, s.denied(ctx, "sts:AssumeRole", *in.RoleArn)
 	}
+	return s.assumed(ctx, in, role, se)
+}
+
+// assumed makes the session of a role that the caller may assume.
+func (s *Service) assumed(ctx context.Context, in *stsapi.AssumeRoleInput, role Role, se *session) (*stsapi.AssumeRoleOutput, error) {
 	lifetime, err := roleLifetime(caller(ctx), in.DurationSeconds, role.MaxSession)
 	if err != nil {
 		return nil, err
@@ -80,24 +85,12 @@ func sourceIdentity(p *access.Principal, in *stsapi.AssumeRoleInput) string {
 
 // trusted decides whether the caller may assume the role in this way. All refusals look alike.
 func (s *Service) trusted(ctx context.Context, in *stsapi.AssumeRoleInput, role Role, sourceIdentity string) error {
-	actions := []string{"sts:AssumeRole"}
-	if len(in.Tags) > 0 {
-		actions = append(actions, "sts:TagSession")
+	refused, err := s.decideTrust(ctx, "sts:AssumeRole", in, role, trustConditions(in, role, sourceIdentity))
+	if err != nil {
+		return err
 	}
-	if sourceIdentity != "" {
-		actions = append(actions, "sts:SetSourceIdentity")
-	}
-	cond := trustConditions(in, role, sourceIdentity)
-	for _, action := range actions {
-		err := s.auth.Authorize(ctx, access.Request{
-			Action: action, Resource: *in.RoleArn, Context: cond, Policy: role.Trust, Mode: policy.TrustMode,
-		})
-		if d := (*access.Denied)(nil); errors.As(err, &d) {
-			return s.denied(ctx, action, *in.RoleArn)
-		}
-		if err != nil {
-			return err
-		}
+	if refused != "" {
+		return s.denied(ctx, refused, *in.RoleArn)
 	}
 	switch p := caller(ctx); {
 	case p.Kind == policy.Root:
@@ -110,6 +103,30 @@ func (s *Service) trusted(ctx context.Context, in *stsapi.AssumeRoleInput, role 
 		return &access.Denied{Message: "MultiFactorAuthentication failed with invalid MFA one time pass code. "}
 	}
 	return nil
+}
+
+// decideTrust asks for action, and for what tags and a source identity need beside it, and returns the first of them
+// that is refused, or "".
+func (s *Service) decideTrust(ctx context.Context, action string, in *stsapi.AssumeRoleInput, role Role, c map[string][]string) (refused string, err error) {
+	actions := []string{action}
+	if len(in.Tags) > 0 {
+		actions = append(actions, "sts:TagSession")
+	}
+	if len(c["sts:sourceidentity"]) > 0 {
+		actions = append(actions, "sts:SetSourceIdentity")
+	}
+	for _, action := range actions {
+		err := s.auth.Authorize(ctx, access.Request{
+			Action: action, Resource: *in.RoleArn, Context: c, Policy: role.Trust, Mode: policy.TrustMode,
+		})
+		if d := (*access.Denied)(nil); errors.As(err, &d) {
+			return action, nil
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	return "", nil
 }
 
 // denied is AWS's answer both for a role that does not exist and for one that does not trust the caller.

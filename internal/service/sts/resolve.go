@@ -31,7 +31,7 @@ func (s *Service) Resolve(ctx context.Context, accessKeyID, sessionToken string)
 	p.AccessKeyID = accessKeyID
 	p.Session.Created, p.Session.Expires = se.created(), se.expires()
 	p.Session.SourceIdentity, p.Session.TransitiveTags = se.SourceIdentity, se.Transitive
-	p.Session.Device = se.Device
+	p.Session.Device, p.Session.Web = se.Device, se.Web
 	s.addPolicies(ctx, p.Session, se)
 	return access.Credential{SecretAccessKey: se.Secret, Principal: p}, nil
 }

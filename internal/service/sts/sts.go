@@ -66,7 +66,10 @@ type Config struct {
 	Authorizer access.Authorizer
 	// Certificates says whether device certificates are in force; nil says that none is.
 	Certificates Certificates
-	Now          func() time.Time // time.Now when nil
+	// Providers and Tokens are the identity providers whose tokens roles may trust; without either there are none.
+	Providers Providers
+	Tokens    TokenVerifier
+	Now       func() time.Time // time.Now when nil
 }
 
 // Certificates knows device certificates as they are at this moment.
@@ -83,6 +86,8 @@ type Service struct {
 	directory Directory
 	auth      access.Authorizer
 	certs     Certificates
+	providers Providers
+	tokens    TokenVerifier
 	now       func() time.Time
 	key       *seal.Key
 
@@ -103,6 +108,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	}
 	s := &Service{
 		account: cfg.Account, directory: cfg.Directory, auth: cfg.Authorizer, certs: cfg.Certificates, now: cfg.Now, key: key,
+		providers: cfg.Providers, tokens: cfg.Tokens,
 		opened: map[fingerprint]*session{},
 	}
 	if s.now == nil {

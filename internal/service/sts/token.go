@@ -51,6 +51,8 @@ type session struct {
 	SourceIdentity string `json:"s,omitempty"`
 	// Device is set for sessions of a device certificate, and for those assumed from one.
 	Device *access.Device `json:"d,omitempty"`
+	// Web is set for sessions of AssumeRoleWithWebIdentity.
+	Web *access.WebIdentity `json:"w,omitempty"`
 	packed
 	compiled *policy.Document // of Policy
 }

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package oidc
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+const (
+	// freshFor is how long keys are used without asking for them again: so long after an issuer withdrew one it may
+	// still be taken.
+	freshFor = 5 * time.Minute
+	// staleFor is how long keys are used when they cannot be asked for: an issuer that is down for a while takes
+	// nobody's cameras down.
+	staleFor = time.Hour
+	// retryAfter is the shortest time between two fetches for one issuer, whatever tokens claim and whether the last
+	// one went well: who sends tokens with made-up key IDs causes no more than that.
+	retryAfter = 10 * time.Second
+
+	maxSetBytes = 256 << 10
+	maxKeys     = 100
+	minRSABits  = 2048
+	maxRSABits  = 8192
+)
+
+// source is where an issuer's keys come from.
+type source interface {
+	// load returns a JWK Set, at most maxSetBytes long.
+	load(ctx context.Context) ([]byte, error)
+}
+
+// fileSource is a JWK Set that the operator keeps.
+type fileSource string
+
+func (f fileSource) load(context.Context) ([]byte, error) {
+	st, err := os.Stat(string(f))
+	if err != nil {
+		return nil, err
+	}
+	if st.Size() > maxSetBytes {
+		return nil, errTooLong
+	}
+	return os.ReadFile(string(f))
+}
+
+// keySet is the keys of one issuer, fetched when they are needed.
+type keySet struct {
+	source source
+	now    func() time.Time
+	log    *slog.Logger
+
+	mu      sync.Mutex // guards the fields below, and is held while keys are fetched: one fetch serves all who wait
+	keys    []jose.JSONWebKey
+	fetched time.Time // when keys were, zero when they never were
+	tried   time.Time // when that was tried last
+}
+
+// find returns the keys that may have signed a token: those of its key ID, or, when it names none, the one key that
+// there is. Errors: ErrUnreachable; ErrSignature when the issuer has no such key.
+func (s *keySet) find(ctx context.Context, t *token) ([]jose.JSONWebKey, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	known := s.matching(t.keyID)
+	if len(known) > 0 && now.Sub(s.fetched) < freshFor {
+		return known, nil
+	}
+	if s.tried.IsZero() || now.Sub(s.tried) >= retryAfter {
+		s.refresh(ctx, now)
+		known = s.matching(t.keyID)
+	}
+	switch {
+	case s.fetched.IsZero() || now.Sub(s.fetched) >= staleFor:
+		return nil, ErrUnreachable
+	case len(known) == 0:
+		return nil, ErrSignature
+	}
+	return known, nil
+}
+
+// refresh fetches the keys; those that are there stay when it fails.
+func (s *keySet) refresh(ctx context.Context, now time.Time) {
+	s.tried = now
+	// Whoever began it may go away: the others wait for the same keys.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
+	defer cancel()
+	raw, err := s.source.load(ctx)
+	if err == nil {
+		var keys []jose.JSONWebKey
+		if keys, err = parseKeys(raw); err == nil {
+			s.keys, s.fetched = keys, now
+			return
+		}
+	}
+	s.log.WarnContext(ctx, "keys of a web identity issuer were not fetched", "error", err)
+}
+
+func (s *keySet) matching(keyID string) []jose.JSONWebKey {
+	if keyID == "" {
+		if len(s.keys) == 1 {
+			return s.keys
+		}
+		return nil // there is no telling which one
+	}
+	var found []jose.JSONWebKey
+	for _, k := range s.keys {
+		if k.KeyID == keyID {
+			found = append(found, k)
+		}
+	}
+	return found
+}
+
+// parseKeys reads a JWK Set and keeps the public keys for signatures. Keys of kinds that are not known are passed over
+// (RFC 7517, 5).
+func parseKeys(raw []byte) ([]jose.JSONWebKey, error) {
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal(raw, &set); err != nil {
+		return nil, fmt.Errorf("malformed JWK set: %w", err)
+	}
+	if len(set.Keys) > maxKeys {
+		return nil, fmt.Errorf("JWK set of %d keys", len(set.Keys))
+	}
+	var keys []jose.JSONWebKey
+	for _, one := range set.Keys {
+		var k jose.JSONWebKey
+		if err := k.UnmarshalJSON(one); err != nil || !k.Valid() || !k.IsPublic() || k.Use != "" && k.Use != "sig" {
+			continue
+		}
+		keys = append(keys, k)
+	}
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("no public key for signatures among %d", len(set.Keys))
+	}
+	return keys, nil
+}
