@@ -263,7 +263,7 @@ func TestEveryBuiltOperationIsWalked(t *testing.T) {
 	t.Parallel()
 	s := rig.Start(t)
 	var walked []string
-	for _, steps := range [][]step{kmsSteps(), iamSteps(), stsSteps(), trailSteps(), videoSteps(), mailboxSteps(), sealedSteps()} {
+	for _, steps := range [][]step{kmsSteps(), iamSteps(), stsSteps(), trailSteps(), videoSteps(), mailboxSteps(), sealedSteps(), regionSteps()} {
 		for _, s := range steps {
 			walked = append(walked, s.action)
 		}
