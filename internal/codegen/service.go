@@ -50,7 +50,11 @@ func (f *file) row(o *operation) {
 	if o.Authtype == "none" {
 		unsigned = ", Unsigned: true"
 	}
-	desc := fmt.Sprintf("protocol.Operation{Name: %q, Method: %q, Path: %q%s}", o.Name, o.HTTP.Method, o.HTTP.RequestURI, unsigned)
+	declared := ""
+	if codes := f.m.codes(o); len(codes) > 0 {
+		declared = fmt.Sprintf(", Errors: %#v", codes)
+	}
+	desc := fmt.Sprintf("protocol.Operation{Name: %q, Method: %q, Path: %q%s%s}", o.Name, o.HTTP.Method, o.HTTP.RequestURI, unsigned, declared)
 	if f.m.Metadata.Protocol != "query" {
 		f.p("protocol.JSONOperation(%s, s.%s),", desc, upper(o.Name))
 		return

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"go/format"
 	"slices"
@@ -206,10 +207,7 @@ func (f *file) enums() error {
 func (f *file) errors() error {
 	for _, name := range f.m.exceptions() {
 		s := f.m.Shapes[name]
-		typ, code, status := upper(name), name, f.m.status(s)
-		if s.Error.Code != "" {
-			code = s.Error.Code
-		}
+		typ, code, status := upper(name), f.m.code(name), f.m.status(s)
 		f.p("// %s is %s with status %d.", typ, code, status)
 		f.p("type %s struct {", typ)
 		f.p("Message string // what the client is told; empty sends no message")
@@ -229,6 +227,21 @@ func (f *file) errors() error {
 		f.p("func (e *%s) HTTPStatus() int { return %d }\n", typ, status)
 	}
 	return nil
+}
+
+// code is the name of an error on the wire.
+func (m *model) code(exception string) string {
+	return cmp.Or(m.Shapes[exception].Error.Code, exception)
+}
+
+// codes are the names on the wire of the errors that an operation declares, in order.
+func (m *model) codes(o *operation) []string {
+	var all []string
+	for _, e := range o.Errors {
+		all = append(all, m.code(e.Shape))
+	}
+	slices.Sort(all)
+	return all
 }
 
 func (m *model) status(s *shape) int {

@@ -17,11 +17,11 @@ func New(s Server) *protocol.Service {
 		Protocol:    protocol.RestJSON,
 		MaxBody:     262144,
 	},
-		protocol.JSONOperation(protocol.Operation{Name: "GetClip", Method: "POST", Path: "/getClip"}, s.GetClip),
-		protocol.JSONOperation(protocol.Operation{Name: "GetDASHStreamingSessionURL", Method: "POST", Path: "/getDASHStreamingSessionURL"}, s.GetDASHStreamingSessionURL),
-		protocol.JSONOperation(protocol.Operation{Name: "GetHLSStreamingSessionURL", Method: "POST", Path: "/getHLSStreamingSessionURL"}, s.GetHLSStreamingSessionURL),
-		protocol.JSONOperation(protocol.Operation{Name: "GetImages", Method: "POST", Path: "/getImages"}, s.GetImages),
-		protocol.JSONOperation(protocol.Operation{Name: "GetMediaForFragmentList", Method: "POST", Path: "/getMediaForFragmentList"}, s.GetMediaForFragmentList),
-		protocol.JSONOperation(protocol.Operation{Name: "ListFragments", Method: "POST", Path: "/listFragments"}, s.ListFragments),
+		protocol.JSONOperation(protocol.Operation{Name: "GetClip", Method: "POST", Path: "/getClip", Errors: []string{"ClientLimitExceededException", "InvalidArgumentException", "InvalidCodecPrivateDataException", "InvalidMediaFrameException", "MissingCodecPrivateDataException", "NoDataRetentionException", "NotAuthorizedException", "ResourceNotFoundException", "UnsupportedStreamMediaTypeException"}}, s.GetClip),
+		protocol.JSONOperation(protocol.Operation{Name: "GetDASHStreamingSessionURL", Method: "POST", Path: "/getDASHStreamingSessionURL", Errors: []string{"ClientLimitExceededException", "InvalidArgumentException", "InvalidCodecPrivateDataException", "MissingCodecPrivateDataException", "NoDataRetentionException", "NotAuthorizedException", "ResourceNotFoundException", "UnsupportedStreamMediaTypeException"}}, s.GetDASHStreamingSessionURL),
+		protocol.JSONOperation(protocol.Operation{Name: "GetHLSStreamingSessionURL", Method: "POST", Path: "/getHLSStreamingSessionURL", Errors: []string{"ClientLimitExceededException", "InvalidArgumentException", "InvalidCodecPrivateDataException", "MissingCodecPrivateDataException", "NoDataRetentionException", "NotAuthorizedException", "ResourceNotFoundException", "UnsupportedStreamMediaTypeException"}}, s.GetHLSStreamingSessionURL),
+		protocol.JSONOperation(protocol.Operation{Name: "GetImages", Method: "POST", Path: "/getImages", Errors: []string{"ClientLimitExceededException", "InvalidArgumentException", "NoDataRetentionException", "NotAuthorizedException", "ResourceNotFoundException"}}, s.GetImages),
+		protocol.JSONOperation(protocol.Operation{Name: "GetMediaForFragmentList", Method: "POST", Path: "/getMediaForFragmentList", Errors: []string{"ClientLimitExceededException", "InvalidArgumentException", "NotAuthorizedException", "ResourceNotFoundException"}}, s.GetMediaForFragmentList),
+		protocol.JSONOperation(protocol.Operation{Name: "ListFragments", Method: "POST", Path: "/listFragments", Errors: []string{"ClientLimitExceededException", "InvalidArgumentException", "NotAuthorizedException", "ResourceNotFoundException"}}, s.ListFragments),
 	)
 }

@@ -53,7 +53,10 @@ var timecodeTypes = protocol.Text{Enum: []string{FragmentTimecodeTypeAbsolute, F
 // putMediaOperation is the row of PutMedia in the dispatch table. Its Call answers by
 // itself, unless it fails before the first ack.
 func putMediaOperation(s MediaServer) *protocol.Operation {
-	op := &protocol.Operation{Name: "PutMedia", Method: http.MethodPost, Path: PutMediaPath, StreamsIn: true, StreamsOut: true}
+	op := &protocol.Operation{Name: "PutMedia", Method: http.MethodPost, Path: PutMediaPath, StreamsIn: true, StreamsOut: true, Errors: []string{
+		"ClientLimitExceededException", "ConnectionLimitExceededException", "InvalidArgumentException",
+		"InvalidEndpointException", "NotAuthorizedException", "ResourceNotFoundException",
+	}}
 	op.Decode = func(r *protocol.Request) (any, error) { return decodePutMedia(op.Service, r) }
 	op.Call = func(ctx context.Context, in any) (any, error) {
 		put, ok := in.(*PutMediaInput)

@@ -17,7 +17,7 @@ func New(s Server) *protocol.Service {
 		Protocol:    protocol.RestJSON,
 		MaxBody:     65536,
 	},
-		protocol.JSONOperation(protocol.Operation{Name: "GetMedia", Method: "POST", Path: "/getMedia"}, s.GetMedia),
+		protocol.JSONOperation(protocol.Operation{Name: "GetMedia", Method: "POST", Path: "/getMedia", Errors: []string{"ClientLimitExceededException", "ConnectionLimitExceededException", "InvalidArgumentException", "InvalidEndpointException", "NotAuthorizedException", "ResourceNotFoundException"}}, s.GetMedia),
 		putMediaOperation(s),
 	)
 }

@@ -19,8 +19,8 @@ func New(s Server) *protocol.Service {
 		MaxBody:      786432,
 	},
 		protocol.JSONOperation(protocol.Operation{Name: "DeleteObject", Method: "POST", Path: "/"}, s.DeleteObject),
-		protocol.JSONOperation(protocol.Operation{Name: "GetObject", Method: "POST", Path: "/"}, s.GetObject),
-		protocol.JSONOperation(protocol.Operation{Name: "ListObjects", Method: "POST", Path: "/"}, s.ListObjects),
-		protocol.JSONOperation(protocol.Operation{Name: "PutObject", Method: "POST", Path: "/"}, s.PutObject),
+		protocol.JSONOperation(protocol.Operation{Name: "GetObject", Method: "POST", Path: "/", Errors: []string{"ObjectNotFoundException"}}, s.GetObject),
+		protocol.JSONOperation(protocol.Operation{Name: "ListObjects", Method: "POST", Path: "/", Errors: []string{"InvalidNextTokenException"}}, s.ListObjects),
+		protocol.JSONOperation(protocol.Operation{Name: "PutObject", Method: "POST", Path: "/", Errors: []string{"ObjectExistsException", "QuotaExceededException"}}, s.PutObject),
 	)
 }

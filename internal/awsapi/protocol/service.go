@@ -50,6 +50,9 @@ type Operation struct {
 	StreamsIn bool
 	// StreamsOut operations answer with a body of unknown length and duration.
 	StreamsOut bool
+	// Errors are the codes that the model declares for the operation, in order. Those that any
+	// operation can end with, such as a denial or a failed validation, are mostly not among them.
+	Errors []string
 
 	// Decode parses and validates. Its errors are APIErrors.
 	Decode func(*Request) (any, error)
