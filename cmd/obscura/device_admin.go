@@ -32,15 +32,20 @@ func (g *target) admin() (*deviceAdmin, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &deviceAdmin{conn: conn, http: &http.Client{
-		Timeout:   30 * time.Second,
-		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: conn.roots, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true},
-	}}
+	a := &deviceAdmin{conn: conn, http: conn.httpClient()}
 	a.iot = iotapi.NewClient(protocol.Client{
 		Endpoint: cmp.Or(conn.endpoint, "https://iot."+conn.region+".amazonaws.com"), HTTP: a.http,
 		Sign: func(r *http.Request, payload []byte) error { return a.sign(r, payload, conn.region, "iot") },
 	})
 	return a, nil
+}
+
+// httpClient is for calls that are answered soon.
+func (c *connection) httpClient() *http.Client {
+	return &http.Client{
+		Timeout:   30 * time.Second,
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: c.roots, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true},
+	}
 }
 
 func (a *deviceAdmin) sign(r *http.Request, payload []byte, region, service string) error {

@@ -28,7 +28,7 @@ signs: see obscura roster.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newKeysInit(t), newKeysShow(t), newKeysRequest(t), newKeysJoin(t), newKeysRotate(t))
+	cmd.AddCommand(newKeysInit(t), newKeysShow(t), newKeysRotate(t), newKeysExport(t), newKeysRecover(t), newKeysRequest(t), newKeysJoin(t))
 	return cmd
 }
 

@@ -125,7 +125,7 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 // subcommands are all of the program's, in the order of its help.
 var subcommands = []func(*terminal) *cobra.Command{
 	newServe, newDemo, newCamera, newView, newDevice, newEnv,
-	newKeys, newPair, newRoster,
+	newKeys, newPair, newRoster, newGrant, newNotAdmitted,
 	newBackup, newFsck, newDoctor, newRootKey,
 	newVersion,
 }

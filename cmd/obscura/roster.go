@@ -20,9 +20,20 @@ func newRoster(t *terminal) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "roster",
 		Short: "Show and change who may send and watch what is end-to-end encrypted",
-		Long: `Show and change who may send and watch. The roster is a list that an owner signs on their own
-device; each version names the one before. The server keeps and passes on its versions and can
-make none. obscura help roster says more.`,
+		Long: `Show and change who may send and watch. The roster is a list of cameras, viewing devices, owners and
+recovery kits that an owner signs on their own device. Each version names the one before, and a
+device that has pinned one takes only those that its owners signed after it, one by one.
+
+The server keeps and passes on the versions. It can make none, and change none. What it can do is keep
+one back: a camera then goes on to seal for those on the one that it has. Refusals name what it looks like:
+
+  … the new roster v11 is older          a server that replays old rosters, or was restored from a backup
+  … contradicts it                       a server that shows different rosters to different devices
+  … is not signed by its owners          a server that invents rosters
+  … is missing, though there are later   a server that keeps rosters back
+
+A device that refuses goes on with the roster that it has, and takes the right one when it comes. After a
+restore from a backup any command on an owner's device, such as roster show, brings the newer rosters back.`,
 		Example: `  obscura roster show
   obscura roster remove "Ben's phone"
   obscura roster renew`,
