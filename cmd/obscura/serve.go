@@ -62,6 +62,7 @@ func (o *serveOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.Device.Advertise, "advertise-device", "", "host[:port] that devices reach it by (default: where it listens)")
 	f.StringVar(&o.DeviceCACert, "device-ca-cert", "", "PEM file of your own CA for device certificates (default: one made at first start)")
 	f.StringVar(&o.DeviceCAKey, "device-ca-key", "", "PEM file of its key")
+	f.BoolVar(&o.ExplainDenials, "explain-denials", false, "add to each denial a text that aws sts decode-authorization-message reads")
 	f.StringVar(&o.OIDCCA, "oidc-ca", "", "PEM file of authorities for identity providers' addresses, beside the system's")
 	f.StringToStringVar(&o.OIDCKeys, "oidc-keys", nil, "ISSUER=FILE: read an identity provider's keys (a JWK Set) from a file, not from its address")
 	f.StringVar(&o.TLSCert, "tls-cert", "", "PEM file of your own certificate chain (default: one of the local CA)")

@@ -66,6 +66,17 @@ type Denied struct {
 	Message string
 	// Explicit says that a Deny statement matched, not merely that no Allow did.
 	Explicit bool
+	// Detail is what the decision was made of; nil for a denial that is not to be told apart from others.
+	Detail *Detail
+}
+
+// Detail is what a decision against a caller was made of. It is for those who may read it
+// (sts:DecodeAuthorizationMessage), never for the caller as such.
+type Detail struct {
+	Principal        *Principal
+	Action, Resource string
+	Decision         policy.Decision
+	conditions       *conditionContext
 }
 
 // Error returns AWS's message.
@@ -116,14 +127,18 @@ func (a *authorizer) Authorize(ctx context.Context, r Request) error {
 	if s := p.Session; s != nil && s.HasPolicies {
 		set.HasSession, set.Session = true, s.Policies
 	}
+	conditions := &conditionContext{call: call, request: &r, region: a.region, owner: owner, now: now}
 	d := policy.Evaluate(policy.Request{
 		Action:    r.Action,
 		Resource:  r.Resource,
 		Principal: p.Principal,
-		Context:   &conditionContext{call: call, request: &r, region: a.region, owner: owner, now: now},
+		Context:   conditions,
 	}, set)
 	if d.Allowed {
 		return nil
 	}
-	return &Denied{Message: d.Message(p.ARN, r.Action, r.Resource), Explicit: d.Reason == policy.ExplicitDeny}
+	return &Denied{
+		Message: d.Message(p.ARN, r.Action, r.Resource), Explicit: d.Reason == policy.ExplicitDeny,
+		Detail: &Detail{Principal: p, Action: r.Action, Resource: r.Resource, Decision: d, conditions: conditions},
+	}
 }

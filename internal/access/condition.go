@@ -46,6 +46,35 @@ func (c *conditionContext) Get(key string) ([]string, bool) {
 	return nil, false
 }
 
+// callKeys are the condition keys that the Authorizer knows of any call, tags and a token's claims aside.
+var callKeys = [...]string{
+	"aws:CalledVia", "aws:CalledViaFirst", "aws:CalledViaLast", "aws:CurrentTime", "aws:EpochTime", "aws:FederatedProvider",
+	"aws:MultiFactorAuthPresent", "aws:PrincipalAccount", "aws:PrincipalArn", "aws:PrincipalIsAWSService", "aws:PrincipalType",
+	"aws:RequestedRegion", "aws:ResourceAccount", "aws:SecureTransport", "aws:SourceIdentity", "aws:SourceIp", "aws:TokenIssueTime",
+	"aws:UserAgent", "aws:userid", "aws:username", "aws:ViaAWSService", "kms:CallerAccount", "kms:ViaService",
+	"credentials-iot:AwsCertificateId", "credentials-iot:ThingName", "credentials-iot:ThingTypeName",
+}
+
+// Conditions returns the condition keys that the decision could see, with their values.
+func (d *Detail) Conditions() map[string][]string {
+	all := map[string][]string{}
+	if d.conditions == nil {
+		return all
+	}
+	for key, values := range d.conditions.request.Context {
+		all[key] = values
+	}
+	for tag, value := range d.Principal.Tags {
+		all["aws:PrincipalTag/"+tag] = []string{value}
+	}
+	for _, key := range callKeys {
+		if values, ok := d.conditions.Get(strings.ToLower(key)); ok {
+			all[key] = values
+		}
+	}
+	return all
+}
+
 // principalTag compares tag keys as condition keys are compared: case does not matter.
 func (c *conditionContext) principalTag(lower string) ([]string, bool) {
 	for k, v := range c.call.Principal.Tags {

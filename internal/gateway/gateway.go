@@ -63,10 +63,12 @@ type Config struct {
 	Router   *protocol.Router
 	Verifier *sigv4.Verifier
 	// Further has, by name, the Regions beside Region in which some services are there too.
-	Further         map[string]Region
-	Credentials     Credentials
-	Authorizer      access.Authorizer
-	Audit           Recorder
+	Further     map[string]Region
+	Credentials Credentials
+	Authorizer  access.Authorizer
+	Audit       Recorder
+	// Explain seals what a denial was made of, to be read by those who may; nil: clients get AWS's text alone.
+	Explain         func(*access.Denied) (string, error)
 	Observer        Observer
 	Throttle        *Throttle
 	Region, Account string
@@ -272,9 +274,22 @@ func (x *exchange) finish() {
 // wireError is the error as the client sees it.
 func (x *exchange) wireError(s *protocol.Service) error {
 	if d, ok := errors.AsType[*access.Denied](x.err); ok {
-		return s.Error(protocol.AccessDenied, d.Message)
+		return s.Error(protocol.AccessDenied, x.explained(d))
 	}
 	return x.err
+}
+
+// explained is AWS's message, and behind it, in AWS's form, what sts:DecodeAuthorizationMessage opens.
+func (x *exchange) explained(d *access.Denied) string {
+	if x.gateway.Explain == nil || d.Detail == nil {
+		return d.Message
+	}
+	sealed, err := x.gateway.Explain(d)
+	if err != nil {
+		x.gateway.Log.Error("denial was not explained", "request", x.id, "error", err)
+		return d.Message
+	}
+	return d.Message + ". Encoded authorization failure message: " + sealed
 }
 
 func (x *exchange) observe() (code string) {

@@ -53,6 +53,9 @@ func (d Decision) Message(caller, action, resource string) string {
 	return text + " because no " + d.Policy.name() + " allows the " + action + " action"
 }
 
+// String is the kind of policy as AWS's messages name it: "identity-based policy".
+func (k Kind) String() string { return k.name() }
+
 func (k Kind) name() string {
 	switch k {
 	case Identity:

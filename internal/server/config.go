@@ -78,6 +78,8 @@ type Config struct {
 	// OIDCKeys has, by the URL of an identity provider, the file that its keys (a JWK Set) are read from; they are
 	// then not asked for over the network.
 	OIDCKeys map[string]string
+	// ExplainDenials adds to each denial what sts:DecodeAuthorizationMessage makes readable.
+	ExplainDenials bool
 	// InsecureHTTP serves api and media without TLS. Refused unless both listen on loopback.
 	InsecureHTTP bool
 

@@ -20,6 +20,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/obscura-video/obscura/internal/access"
 	"github.com/obscura-video/obscura/internal/gateway"
 	"github.com/obscura-video/obscura/internal/sigv4"
 )
@@ -83,7 +84,12 @@ func Open(ctx context.Context, c Config) (_ *Server, err error) {
 	if err = s.writeCredentials(ctx); err != nil {
 		return nil, err
 	}
+	var explain func(*access.Denied) (string, error)
+	if c.ExplainDenials {
+		explain = s.services.sts.EncodeDenial
+	}
 	s.gateway = gateway.New(gateway.Config{
+		Explain:     explain,
 		Router:      s.services.router(),
 		Verifier:    sigv4.NewVerifier(c.Region),
 		Further:     s.services.further(c),

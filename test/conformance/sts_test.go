@@ -3,6 +3,7 @@
 package conformance
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -12,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
+	"github.com/obscura-video/obscura/internal/server"
 	"github.com/obscura-video/obscura/internal/sigv4"
 	"github.com/obscura-video/obscura/test/rig"
 )
@@ -35,6 +37,9 @@ func stsSteps() []step {
 		}},
 		{action: "sts:GetFederationToken", call: func(_ *world, c *clients) error {
 			return run(c, c.sts.GetFederationToken, &sts.GetFederationTokenInput{Name: aws.String("guest")})
+		}},
+		{action: "sts:DecodeAuthorizationMessage", want: "InvalidAuthorizationMessageException", call: func(_ *world, c *clients) error {
+			return run(c, c.sts.DecodeAuthorizationMessage, &sts.DecodeAuthorizationMessageInput{EncodedMessage: aws.String("AQnonsense")})
 		}},
 		{action: "sts:AssumeRole", call: func(_ *world, c *clients) error {
 			return run(c, c.sts.AssumeRole, &sts.AssumeRoleInput{RoleArn: aws.String(watcher), RoleSessionName: aws.String("night")})
@@ -180,4 +185,24 @@ func TestCloudTrail(t *testing.T) {
 			return run(c, c.trail.GetTrail, &cloudtrail.GetTrailInput{Name: aws.String("a")})
 		}},
 	})
+}
+
+// TestDenialIsExplainedToWhoMayReadIt: with --explain-denials a denied caller has a text that he cannot read, and that
+// somebody else can.
+func TestDenialIsExplainedToWhoMayReadIt(t *testing.T) {
+	t.Parallel()
+	w := worldOf(t, rig.Start(t, func(c *server.Config) { c.ExplainDenials = true }))
+	err := run(w.nobody, w.nobody.kms.ListKeys, &kms.ListKeysInput{})
+	wantDenied(t, err, "because no identity-based policy allows the kms:ListKeys action. Encoded authorization failure message: ")
+	_, message := codeOf(err)
+	_, encoded, _ := strings.Cut(message, "Encoded authorization failure message: ")
+	in := &sts.DecodeAuthorizationMessageInput{EncodedMessage: &encoded}
+	wantDenied(t, run(w.nobody, w.nobody.sts.DecodeAuthorizationMessage, in), "sts:DecodeAuthorizationMessage")
+	wantCode(t, run(w.root, w.root.sts.DecodeAuthorizationMessage, in, func(o *sts.DecodeAuthorizationMessageOutput) {
+		for _, want := range []string{`"allowed":false`, `"arn":"arn:aws:iam::000000000000:user/nobody"`, `"action":"kms:ListKeys"`, `"key":"aws:SourceIp","values":{"items":[{"value":"127.0.0.1"}]}`} {
+			if !strings.Contains(*o.DecodedMessage, want) {
+				t.Errorf("no %s in %s", want, *o.DecodedMessage)
+			}
+		}
+	}), "")
 }
