@@ -115,6 +115,9 @@ type Call struct {
 	// TLSVersion and CipherSuite are Go's names; Host is the host header the client sent.
 	TLSVersion, CipherSuite, Host string
 	Time                          time.Time
+	// SourceARN is the resource on whose behalf the last of Via calls, empty where there is none. It is what a grant of
+	// the KMS can be bound to; the condition key aws:SourceArn is for services that call for themselves, as on AWS.
+	SourceARN string
 	// Via holds the services between caller and this call, first to last, as service principals
 	// ("kinesisvideo.us-east-1.amazonaws.com"); empty for a call from the wire.
 	Via []string

@@ -293,7 +293,7 @@ var _ envelope.KeyService = (*keyService)(nil)
 // GenerateDataKey implements envelope.KeyService.
 func (k *keyService) GenerateDataKey(ctx context.Context, keyID string, ec map[string]string) (envelope.DataKey, error) {
 	in := &kmsapi.GenerateDataKeyInput{KeyId: &keyID, EncryptionContext: ec, KeySpec: ptr(kmsapi.DataKeySpecAes256)}
-	out, err := invoke(ctx, k, "GenerateDataKey", in, k.kms.GenerateDataKey)
+	out, err := invoke(ctx, k, "GenerateDataKey", ec, in, k.kms.GenerateDataKey)
 	if err != nil {
 		return envelope.DataKey{}, err
 	}
@@ -303,7 +303,7 @@ func (k *keyService) GenerateDataKey(ctx context.Context, keyID string, ec map[s
 // Decrypt implements envelope.KeyService.
 func (k *keyService) Decrypt(ctx context.Context, keyID string, ciphertext []byte, ec map[string]string) ([]byte, error) {
 	in := &kmsapi.DecryptInput{KeyId: &keyID, CiphertextBlob: ciphertext, EncryptionContext: ec}
-	out, err := invoke(ctx, k, "Decrypt", in, k.kms.Decrypt)
+	out, err := invoke(ctx, k, "Decrypt", ec, in, k.kms.Decrypt)
 	if err != nil {
 		return nil, err
 	}
@@ -313,7 +313,7 @@ func (k *keyService) Decrypt(ctx context.Context, keyID string, ciphertext []byt
 // Authorize implements envelope.KeyService. Only refusals are audited: a use that was allowed with a warm cache
 // is part of the use that is on the record.
 func (k *keyService) Authorize(ctx context.Context, operation, keyID string, ec map[string]string) error {
-	child, call := access.Via(ctx, k.principal, "kms", operation)
+	child, call := k.via(ctx, operation, ec)
 	err := k.kms.AuthorizeUse(child, operation, keyID, ec)
 	if err == nil {
 		return nil
@@ -322,9 +322,16 @@ func (k *keyService) Authorize(ctx context.Context, operation, keyID string, ec 
 	return k.record(child, call, params, nil, err)
 }
 
-// invoke makes one call of the KMS on the caller's behalf.
-func invoke[In, Out any](ctx context.Context, k *keyService, operation string, in *In, do func(context.Context, *In) (*Out, error)) (*Out, error) {
+// via makes the context of a call on the behalf of ctx's caller and of the stream whose data the key is for.
+func (k *keyService) via(ctx context.Context, operation string, ec map[string]string) (context.Context, *access.Call) {
 	child, call := access.Via(ctx, k.principal, "kms", operation)
+	call.SourceARN = ec[kinesisvideo.StreamContextKey]
+	return child, call
+}
+
+// invoke makes one call of the KMS on the caller's behalf.
+func invoke[In, Out any](ctx context.Context, k *keyService, operation string, ec map[string]string, in *In, do func(context.Context, *In) (*Out, error)) (*Out, error) {
+	child, call := k.via(ctx, operation, ec)
 	out, err := do(child, in)
 	var response map[string]any
 	if err == nil {

@@ -70,12 +70,15 @@ func (s *Service) arn(name string, created int64) string {
 
 func (s *Service) arnOf(st *stream) string { return s.arn(st.Name, st.Created) }
 
+// StreamContextKey is the key of the stream's ARN in the encryption context of its data keys.
+const StreamContextKey = "aws:kinesisvideo:stream-arn"
+
 // scope says under which KMS key and encryption context the stream's data keys are made.
 func (s *Service) scope(st *stream) envelope.Scope {
 	return envelope.Scope{
 		Name:    st.key(),
 		KMSKey:  st.KMSKey,
-		Context: map[string]string{"aws:kinesisvideo:stream-arn": s.arnOf(st)},
+		Context: map[string]string{StreamContextKey: s.arnOf(st)},
 	}
 }
 

@@ -25,8 +25,8 @@ type use struct {
 	// extra are condition keys of the request, names in lower case.
 	extra map[string][]string
 	// entitled replaces the search for a grant that allows the operation, where
-	// more counts than operation and context. It gets the caller's names.
-	entitled func(k *key, caller []string) bool
+	// more counts than operation and context. It gets the caller's names, and the resource that the call is made for.
+	entitled func(k *key, caller []string, source string) bool
 }
 
 // keyFor finds the key that keyID names and decides whether the caller may use

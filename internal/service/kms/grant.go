@@ -27,6 +27,8 @@ type grantRecord struct {
 	Retiring   string    `json:"retiring,omitempty"`
 	Operations []string  `json:"operations"` // sorted
 	Created    time.Time `json:"created"`
+	// SourceARN is the resource on whose behalf the key must be used, "" for any use.
+	SourceARN string `json:"sourceArn,omitempty"`
 	// Equals and Subset bind the encryption context: all of it, or some pairs.
 	Equals map[string]string `json:"equals,omitempty"`
 	Subset map[string]string `json:"subset,omitempty"`
@@ -84,11 +86,11 @@ func (s *Service) grantAllows(ctx context.Context, k *key, u use) bool {
 	}
 	names := grantNames(&call.Principal)
 	if u.entitled != nil {
-		return u.entitled(k, names)
+		return u.entitled(k, names, call.SourceARN)
 	}
 	for _, name := range names {
 		for _, g := range s.view.grantsOf(k.ID, name) {
-			if g.permits(u.operation, u.context) {
+			if g.permits(u.operation, u.context) && g.serves(u.operation, call.SourceARN) {
 				return true
 			}
 		}
@@ -117,6 +119,11 @@ func (g *grantRecord) permits(operation string, context map[string]string) bool 
 	return (g.Equals == nil || maps.Equal(g.Equals, context)) && holds(context, g.Subset)
 }
 
+// serves reports whether g may be used on the behalf of source. That does not bear on retiring it.
+func (g *grantRecord) serves(operation, source string) bool {
+	return g.SourceARN == "" || operation == kmsapi.GrantOperationRetireGrant || g.SourceARN == source
+}
+
 // holds reports whether all pairs of subset are in set.
 func holds(set, subset map[string]string) bool {
 	for name, value := range subset {
@@ -134,6 +141,9 @@ func (g *grantRecord) covers(child *grantRecord) bool {
 		if !slices.Contains(g.Operations, operation) {
 			return false
 		}
+	}
+	if g.SourceARN != "" && g.SourceARN != child.SourceARN {
+		return false
 	}
 	if g.Equals != nil && (child.Equals == nil || !maps.Equal(g.Equals, child.Equals)) {
 		return false

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/obscura-video/obscura/internal/access"
 	kmsapi "github.com/obscura-video/obscura/internal/awsapi/kms"
 	"github.com/obscura-video/obscura/internal/policy"
 )
@@ -92,6 +93,60 @@ func TestGrantConstraints(t *testing.T) {
 			must(w.DescribeKey(asUser(aliceARN), &kmsapi.DescribeKeyInput{KeyId: &id})) // constraints do not bear on it
 		})
 	}
+}
+
+// TestGrantForAResourceServesItAlone: the caller's service says for which resource it calls; a caller cannot.
+func TestGrantForAResourceServesItAlone(t *testing.T) {
+	w := newWorld(t)
+	const door, yard = "arn:aws:kinesisvideo:us-east-1:000000000000:stream/door/1", "arn:aws:kinesisvideo:us-east-1:000000000000:stream/yard/1"
+	on := func(source string) contextT {
+		ctx, call := access.Via(asUser(aliceARN), viaVideo, "kms", "")
+		call.SourceARN = source
+		return ctx
+	}
+	mac := *w.create(&kmsapi.CreateKeyInput{KeySpec: ptr("HMAC_256"), KeyUsage: ptr("GENERATE_VERIFY_MAC")}).KeyId
+	id := w.symmetricKey()
+	in := grantInput(id, aliceARN, "GenerateDataKey", "DescribeKey", "CreateGrant", "RetireGrant")
+	in.Constraints = &kmsapi.GrantConstraints{SourceArn: ptr(door)}
+	out := w.grant(in)
+	expect(t, w.AuthorizeUse(on(door), "GenerateDataKey", id, nil), "", "")
+	expect(t, w.AuthorizeUse(on(yard), "GenerateDataKey", id, nil), "AccessDeniedException", "…")
+	expect(t, w.AuthorizeUse(on(""), "GenerateDataKey", id, nil), "AccessDeniedException", "…")
+	expect(t, w.AuthorizeUse(asUser(aliceARN), "GenerateDataKey", id, nil), "AccessDeniedException", "…")
+	expect(t, second(w.DescribeKey(asUser(aliceARN), &kmsapi.DescribeKeyInput{KeyId: &id})), "AccessDeniedException", "…")
+	expect(t, second(w.DescribeKey(on(door), &kmsapi.DescribeKeyInput{KeyId: &id})), "", "")
+
+	child := grantInput(id, bobARN, "GenerateDataKey")
+	expect(t, second(w.CreateGrant(on(door), child)), "AccessDeniedException", "…") // laxer than its own
+	child.Constraints = &kmsapi.GrantConstraints{SourceArn: ptr(yard)}
+	expect(t, second(w.CreateGrant(on(door), child)), "AccessDeniedException", "…")
+	child.Constraints = &kmsapi.GrantConstraints{SourceArn: ptr(door)}
+	expect(t, second(w.CreateGrant(asUser(aliceARN), child)), "AccessDeniedException", "…")
+	expect(t, second(w.CreateGrant(on(door), child)), "", "")
+
+	w.reopen()
+	list := must(w.ListGrants(asRoot(), &kmsapi.ListGrantsInput{KeyId: &id, GranteePrincipal: ptr(aliceARN)})).Grants
+	if len(list) != 1 || *list[0].Constraints.SourceArn != door {
+		t.Errorf("listed %+v", list)
+	}
+	expect(t, second(w.RetireGrant(asUser(aliceARN), &kmsapi.RetireGrantInput{KeyId: &id, GrantId: out.GrantId})), "", "")
+
+	// Keys of every kind take it, and a named one is not another one's twin.
+	of := func(source string) *kmsapi.CreateGrantInput {
+		in := grantInput(mac, aliceARN, "GenerateMac")
+		in.Name, in.Constraints = ptr("g"), &kmsapi.GrantConstraints{SourceArn: &source}
+		return in
+	}
+	if *w.grant(of(door)).GrantId == *w.grant(of(yard)).GrantId {
+		t.Error("two resources have one grant")
+	}
+	expect(t, second(w.CreateGrant(asRoot(), of("arn:aws:kinesisvideo:*:*:stream/*"))), "InvalidArnException", "")
+	w.allow(bobARN, conditioned(`"ForAllValues:StringEquals":{"kms:GrantConstraintType":"SourceArn"}`))
+	in = grantInput(id, aliceARN, "Decrypt")
+	in.Constraints = &kmsapi.GrantConstraints{SourceArn: ptr(door)}
+	expect(t, second(w.CreateGrant(asUser(bobARN), in)), "", "")
+	in.Constraints.EncryptionContextSubset = map[string]string{"a": "b"}
+	expect(t, second(w.CreateGrant(asUser(bobARN), in)), "AccessDeniedException", "…")
 }
 
 func TestGrantPassesOnNoMoreThanItAllows(t *testing.T) {

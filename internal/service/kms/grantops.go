@@ -27,8 +27,7 @@ const (
 // With a Name, an identical grant is not made twice: its id comes back with a new token.
 //
 // Errors: InvalidArnException for principals; ValidationException for operations or
-// constraints that do not suit the key; UnsupportedOperationException for a SourceArn
-// constraint; LimitExceededException; DisabledException and
+// constraints that do not suit the key; LimitExceededException; DisabledException and
 // KMSInvalidStateException; NotFoundException; InvalidGrantTokenException;
 // DryRunOperationException.
 //
@@ -38,17 +37,13 @@ func (s *Service) CreateGrant(ctx context.Context, in *kmsapi.CreateGrantInput) 
 	k, err := s.keyFor(ctx, *in.KeyId, use{
 		operation: "CreateGrant", byID: true, need: enabled, tokens: in.GrantTokens,
 		context: g.constraintPairs(), extra: grantConditions(ctx, g),
-		entitled: func(k *key, caller []string) bool { return s.mayPassOn(k, caller, g) },
+		entitled: func(k *key, caller []string, source string) bool { return s.mayPassOn(k, caller, source, g) },
 	})
 	if err != nil {
 		return nil, err
 	}
 	if err := g.check(k); err != nil {
 		return nil, err
-	}
-	if in.Constraints != nil && in.Constraints.SourceArn != nil {
-		// Taken silently it would make the grant wider than was asked for.
-		return nil, unsupported("SourceArn constraints are not supported.")
 	}
 	if isTrue(in.DryRun) {
 		return nil, dryRun()
@@ -80,7 +75,7 @@ func grantOf(in *kmsapi.CreateGrantInput) *grantRecord {
 		Operations: slices.Compact(slices.Sorted(slices.Values(in.Operations))),
 	}
 	if c := in.Constraints; c != nil {
-		g.Equals = c.EncryptionContextEquals
+		g.Equals, g.SourceARN = c.EncryptionContextEquals, valueOr(c.SourceArn, "")
 		if len(c.EncryptionContextSubset) > 0 {
 			g.Subset = c.EncryptionContextSubset
 		}
@@ -113,6 +108,9 @@ func grantConditions(ctx context.Context, g *grantRecord) map[string][]string {
 	if g.Subset != nil {
 		kinds = append(kinds, "EncryptionContextSubset")
 	}
+	if g.SourceARN != "" {
+		kinds = append(kinds, "SourceArn")
+	}
 	if kinds != nil {
 		c["kms:grantconstrainttype"] = kinds
 	}
@@ -120,10 +118,11 @@ func grantConditions(ctx context.Context, g *grantRecord) map[string][]string {
 }
 
 // mayPassOn reports whether a grant of the caller lets it create g.
-func (s *Service) mayPassOn(k *key, caller []string, g *grantRecord) bool {
+func (s *Service) mayPassOn(k *key, caller []string, source string, g *grantRecord) bool {
 	for _, name := range caller {
 		for _, own := range s.view.grantsOf(k.ID, name) {
-			if slices.Contains(own.Operations, kmsapi.GrantOperationCreateGrant) && own.covers(g) {
+			create := kmsapi.GrantOperationCreateGrant
+			if slices.Contains(own.Operations, create) && own.serves(create, source) && own.covers(g) {
 				return true
 			}
 		}
@@ -137,7 +136,7 @@ func (s *Service) twin(g *grantRecord) *grantRecord {
 		return nil
 	}
 	for _, o := range s.view.grantsOf(g.KeyID, g.Grantee) {
-		if o.Name == g.Name && o.Retiring == g.Retiring && slices.Equal(o.Operations, g.Operations) &&
+		if o.Name == g.Name && o.Retiring == g.Retiring && o.SourceARN == g.SourceARN && slices.Equal(o.Operations, g.Operations) &&
 			maps.Equal(o.Equals, g.Equals) && maps.Equal(o.Subset, g.Subset) {
 			return o
 		}
@@ -148,6 +147,9 @@ func (s *Service) twin(g *grantRecord) *grantRecord {
 // check refuses a grant that k cannot have.
 func (g *grantRecord) check(k *key) error {
 	if !isPrincipalARN(g.Grantee) || g.Retiring != "" && !isPrincipalARN(g.Retiring) {
+		return &kmsapi.InvalidArnException{}
+	}
+	if g.SourceARN != "" && !isARN(g.SourceARN) {
 		return &kmsapi.InvalidArnException{}
 	}
 	possible := grantOperations(k)
@@ -171,6 +173,11 @@ func (g *grantRecord) check(k *key) error {
 		}
 	}
 	return nil
+}
+
+func isARN(s string) bool {
+	a, err := arn.Parse(s)
+	return err == nil && a.Resource != "" && !strings.ContainsAny(s, "*?")
 }
 
 // isPrincipalARN reports whether s names an account, a user, a role, a role's session or a federated user.
@@ -286,8 +293,11 @@ func (s *Service) grantEntry(g *grantRecord) *kmsapi.GrantListEntry {
 	if g.Retiring != "" {
 		e.RetiringPrincipal = &g.Retiring
 	}
-	if g.Equals != nil || g.Subset != nil {
+	if g.Equals != nil || g.Subset != nil || g.SourceARN != "" {
 		e.Constraints = &kmsapi.GrantConstraints{EncryptionContextEquals: g.Equals, EncryptionContextSubset: g.Subset}
+		if g.SourceARN != "" {
+			e.Constraints.SourceArn = &g.SourceARN
+		}
 	}
 	return e
 }
@@ -330,7 +340,7 @@ func (s *Service) RetireGrant(ctx context.Context, in *kmsapi.RetireGrantInput) 
 	}
 	k, err := s.keyFor(ctx, keyID, use{
 		operation: "RetireGrant", byID: true,
-		entitled: func(k *key, caller []string) bool { return s.mayRetire(k, caller, grantID) },
+		entitled: func(k *key, caller []string, _ string) bool { return s.mayRetire(k, caller, grantID) },
 	})
 	if err != nil {
 		return nil, err
