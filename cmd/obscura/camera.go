@@ -34,6 +34,8 @@ type cameraOptions struct {
 	bufferBytes   int64
 	stopWait      time.Duration
 	device        string
+	e2ee          bool
+	folder        keyFolder
 }
 
 func newCamera(t *terminal) *cobra.Command {
@@ -46,10 +48,16 @@ func newCamera(t *terminal) *cobra.Command {
 Everything waits in a sealed buffer on this machine's disk until the server has acknowledged
 it as durable; after a lost connection, or when this command is started again, it goes on
 right there. Files are sent in real time and end by themselves, with exit status 0 when
-the last fragment is durable. Ctrl-C stops after the current fragment; twice stops now.`,
+the last fragment is durable. Ctrl-C stops after the current fragment; twice stops now.
+
+With --e2ee all of it is end-to-end encrypted for the people on the household's roster, before
+it goes into the buffer: the server can read nothing and change nothing unseen. The camera
+is paired once, by obscura camera pair. It follows the roster while it runs: who is taken off
+sees nothing from the next fragment on. Taken off itself, it stops with exit status 8.`,
 		Example: `  obscura camera --stream front-door --input demo
   obscura camera --stream front-door --input rtsp://user:password@10.0.0.7/stream1
-  obscura camera --stream tape --input recording.mp4 --fast`,
+  obscura camera --stream tape --input recording.mp4 --fast
+  obscura camera --stream front-door --input rtsp://10.0.0.7/stream1 --e2ee --keys front-door-keys`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return camera(cmd.Context(), t, &o) },
 	}
@@ -67,6 +75,8 @@ the last fragment is durable. Ctrl-C stops after the current fragment; twice sto
 	f.Int64Var(&o.bufferBytes, "buffer-bytes", producer.DefaultBufferBytes, "bound on the buffer; live input gives up the oldest when it is full")
 	f.DurationVar(&o.stopWait, "stop-wait", 30*time.Second, "how long to wait for acknowledgements after Ctrl-C")
 	f.StringVar(&o.device, "device", "", "folder of an enrolled device: its certificate takes the place of an access key, its name that of --stream")
+	f.BoolVar(&o.e2ee, "e2ee", false, "encrypt end to end, for the household that this camera is paired with")
+	o.folder.addFlags(f)
 	o.target.addFlags(f)
 	cmd.AddCommand(newCameraPair(t), newUnpair(t, "camera"))
 	return cmd
@@ -84,7 +94,12 @@ func camera(ctx context.Context, t *terminal, o *cameraOptions) error {
 	if err != nil {
 		return err
 	}
-	return runCamera(ctx, t, o, conn, t.log())
+	home, err := o.household(ctx, t, conn)
+	if err != nil {
+		return err
+	}
+	defer home.end()
+	return runCamera(ctx, t, o, conn, home)
 }
 
 // connect settles who sends, and where: a device by its certificate, or whoever has an access key.
@@ -118,16 +133,16 @@ func (w noteWriter) Write(p []byte) (int, error) {
 	return w.t.err.Write(p)
 }
 
-func runCamera(ctx context.Context, t *terminal, o *cameraOptions, conn *connection, log *slog.Logger) error {
+func runCamera(ctx context.Context, t *terminal, o *cameraOptions, conn *connection, home *sealedCamera) error {
 	src, err := openSource(ctx, o.input)
 	if err != nil {
 		return err
 	}
-	p, err := o.open(conn, src.tracks(), log)
+	p, err := o.open(conn, src.tracks(), home, t.log())
 	if err != nil {
 		return errors.Join(err, src.close())
 	}
-	bar := cameraProgress(t, o.stream, p)
+	bar := cameraProgress(t, o.stream, p, home)
 	f := &feed{o: o, p: p, src: src, start: time.Now()}
 	sent := f.run(ctx)
 	interrupted := ctx.Err() != nil
@@ -145,6 +160,9 @@ func runCamera(ctx context.Context, t *terminal, o *cameraOptions, conn *connect
 	}
 	closed := p.Close(closing)
 	bar.stop()
+	if refused := home.refusal(o.stream, sent); refused != nil {
+		return refused
+	}
 	return o.outcome(conn, sent, closed, interrupted, context.Cause(ctx))
 }
 
@@ -176,7 +194,7 @@ func (o *cameraOptions) outcome(conn *connection, sent, closed error, interrupte
 	return nil
 }
 
-func (o *cameraOptions) open(conn *connection, tracks []producer.Track, log *slog.Logger) (*producer.Producer, error) {
+func (o *cameraOptions) open(conn *connection, tracks []producer.Track, home *sealedCamera, log *slog.Logger) (*producer.Producer, error) {
 	dir, err := o.bufferDir(conn)
 	if err != nil {
 		return nil, err
@@ -185,6 +203,7 @@ func (o *cameraOptions) open(conn *connection, tracks []producer.Track, log *slo
 		StreamName: o.stream, Tracks: tracks, FragmentDuration: o.fragment,
 		BufferDir: dir, BufferBytes: o.bufferBytes, BufferKeyFile: o.bufferKey, BlockWhenFull: !isLive(o.input),
 		Create: !o.noCreate, Retention: o.retention, KMSKeyID: o.kmsKey, Log: log,
+		Seal: home.seal(o.stream),
 	}
 	conn.forProducer(&po)
 	p, err := producer.Open(po)
@@ -193,6 +212,12 @@ func (o *cameraOptions) open(conn *connection, tracks []producer.Track, log *slo
 		return nil, &problem{
 			What: fmt.Sprintf("cannot stream into %q", o.stream), Why: "another obscura camera on this machine does so",
 			Next: "stop it, or choose another --stream or --buffer", Exit: exitConflict, Err: err,
+		}
+	case errors.Is(err, producer.ErrBufferPlain):
+		return nil, &problem{
+			What: fmt.Sprintf("cannot seal %q", o.stream), Why: "the buffer holds media of this stream that is not end-to-end encrypted",
+			Next: "remove it: rm -r " + shellQuote(filepath.Join(dir, "stream-"+o.stream)) + "    (or send it first, without --e2ee)",
+			Exit: exitConflict, Err: err,
 		}
 	case errors.Is(err, producer.ErrOptions):
 		return nil, usageError{err}
@@ -305,7 +330,7 @@ func (f *feed) pace(ctx context.Context, at time.Duration) error {
 }
 
 // cameraProgress shows what the Producer says of itself.
-func cameraProgress(t *terminal, stream string, p *producer.Producer) *progress {
+func cameraProgress(t *terminal, stream string, p *producer.Producer, home *sealedCamera) *progress {
 	var mu sync.Mutex
 	w := newWindow(time.Now())
 	state := func() (s producer.Stats, rate string, fps float64, acked, age string) {
@@ -326,6 +351,9 @@ func cameraProgress(t *terminal, stream string, p *producer.Producer) *progress 
 		if !s.Connected && s.BufferedFragments > 0 {
 			line += "  not connected"
 		}
+		if home != nil {
+			line += fmt.Sprintf("  roster v%d", home.version())
+		}
 		return line
 	}
 	pair := func() string {
@@ -334,8 +362,12 @@ func cameraProgress(t *terminal, stream string, p *producer.Producer) *progress 
 		if !s.Acked.IsZero() {
 			acked = s.Acked.UTC().Format(time.RFC3339Nano)
 		}
-		return fmt.Sprintf("stream=%s rate=%q fps=%.1f acked=%s age=%q buffered=%d bufferedBytes=%d persisted=%d lost=%d connected=%t",
+		line := fmt.Sprintf("stream=%s rate=%q fps=%.1f acked=%s age=%q buffered=%d bufferedBytes=%d persisted=%d lost=%d connected=%t",
 			cmp.Or(stream, "-"), rate, fps, acked, age, s.BufferedFragments, s.BufferedBytes, s.Persisted, s.Lost, s.Connected)
+		if home != nil {
+			line += fmt.Sprintf(" roster=%d", home.version())
+		}
+		return line
 	}
 	return t.startProgress(text, pair)
 }

@@ -110,7 +110,7 @@ func runDemo(ctx context.Context, t *terminal, o *demoOptions, c *cameraOptions,
 	if err != nil {
 		return err
 	}
-	p, err := c.open(conn, src.tracks(), t.log())
+	p, err := c.open(conn, src.tracks(), nil, t.log())
 	if err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func runDemo(ctx context.Context, t *terminal, o *demoOptions, c *cameraOptions,
 		return err
 	}
 	demoNext(t, conn, o, file)
-	bar := cameraProgress(t, demoStream, p)
+	bar := cameraProgress(t, demoStream, p, nil)
 	<-ctx.Done()
 	bar.stop()
 	t.note("stopping")

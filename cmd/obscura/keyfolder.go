@@ -91,16 +91,21 @@ func (k *keyFolder) open(t *terminal) (*household.Device, error) {
 
 // create makes a device. A camera starts by itself, so its keys are protected by the file system unless asked otherwise.
 func (k *keyFolder) create(t *terminal, what household.Kind) (*household.Device, error) {
-	dir, err := k.path()
-	if err != nil {
-		return nil, err
-	}
 	kind := byPassphrase
 	switch {
 	case k.keyring:
 		kind = byKeyring
 	case what.Producer && k.passphraseFile == "" && k.passphraseFD < 0:
 		kind = byFile
+	}
+	return k.createBy(t, kind, what)
+}
+
+// createBy makes a device with a kind of protection.
+func (k *keyFolder) createBy(t *terminal, kind string, what household.Kind) (*household.Device, error) {
+	dir, err := k.path()
+	if err != nil {
+		return nil, err
 	}
 	if household.Exists(dir) {
 		return nil, explainFolder(dir, household.ErrDevice)

@@ -244,7 +244,7 @@ func TestCameraSurvivesAServerRestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := o.open(conn, src.tracks(), newTerminal(os.Stdin, os.Stdout, os.Stderr).log())
+	p, err := o.open(conn, src.tracks(), nil, newTerminal(os.Stdin, os.Stdout, os.Stderr).log())
 	if err != nil {
 		t.Fatal(err)
 	}

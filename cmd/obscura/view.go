@@ -24,6 +24,8 @@ type viewOptions struct {
 	from, until    string
 	untilIdle      time.Duration
 	output, format string
+	strict         bool
+	folder         keyFolder
 
 	start    consumer.Start
 	fromTime time.Time // zero for now and earliest
@@ -37,6 +39,12 @@ func newView(t *terminal) *cobra.Command {
 		Short: "Read a video stream into a file that plays",
 		Long: `Read a video stream, live or from a moment on, into one continuous file: fragmented MP4
 or Matroska. Every frame is the one that the camera sent, byte for byte, with its time.
+
+What comes end-to-end encrypted is verified and decrypted here, with the keys of this device; see
+obscura pair. A file then holds confirmed fragments alone: those that the camera has signed. On
+standard output Matroska is written as it comes, which is provisional until the camera's
+signature does, unless --strict is given. Tampering ends the view with exit status 7, and so
+does readable media of a stream that is known to be sealed; a missing key with 8.
 
 TIME is 14:32, "yesterday 14:32", 2026-11-22T14:32:07Z or -10m, by the camera's clock. Without
 --until and --until-idle it goes on until Ctrl-C.`,
@@ -53,6 +61,8 @@ TIME is 14:32, "yesterday 14:32", 2026-11-22T14:32:07Z or -10m, by the camera's 
 	f.DurationVar(&o.untilIdle, "until-idle", 0, "end when no media has come for so long")
 	f.StringVar(&o.output, "output", "", "file, or - for standard output (default: named by stream and time, .mp4)")
 	f.StringVar(&o.format, "format", "", "mp4 or mkv (default: by the file's name; mkv on standard output)")
+	f.BoolVar(&o.strict, "strict", false, "of an end-to-end encrypted stream, write confirmed fragments only")
+	o.folder.addFlags(f)
 	o.target.addFlags(f)
 	return cmd
 }
@@ -182,9 +192,22 @@ var errIdleLongEnough = errors.New("no more media")
 // untilGrace is how long media of before --until may be late once that time has passed.
 const untilGrace = 5 * time.Second
 
+// reading is one run over a stream.
+type reading struct {
+	conn   *connection
+	c      *consumer.Consumer
+	events iter.Seq2[consumer.Event, error]
+	out    *viewed
+	bar    *viewBar
+}
+
 // read reads until there is a reason to end. The error is one of writing or of the service.
 func (o *viewOptions) read(ctx context.Context, t *terminal, conn *connection, w io.Writer) (*viewed, error) {
 	out := &viewed{footage: newFootage(w, o.format)}
+	m, err := o.viewer(ctx, t, conn)
+	if err != nil {
+		return out, err
+	}
 	co := consumer.Options{StreamName: o.stream, GiveUpAfter: 30 * time.Second, Log: t.log()}
 	conn.forConsumer(&co)
 	c, err := consumer.Open(co)
@@ -192,25 +215,38 @@ func (o *viewOptions) read(ctx context.Context, t *terminal, conn *connection, w
 		return out, usageError{err}
 	}
 	defer c.Close()
-	reading, cancel := context.WithCancelCause(ctx)
+	running, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	idle := o.watchIdle(cancel)
 	defer idle.stop()
-	bar := viewProgress(t, o.stream)
-	defer bar.stop()
-	for f, err := range consumer.Whole(idle.watch(c.Events(reading, o.start))) {
+	sealed, events, stop, err := o.recognise(idle.watch(c.Events(running, o.start)), m)
+	if err != nil {
+		return out, err
+	}
+	defer stop()
+	r := &reading{conn: conn, c: c, events: events, out: out, bar: viewProgress(t, o.stream)}
+	defer r.bar.stop()
+	if sealed {
+		return out, o.readSealed(ctx, t, r, m)
+	}
+	return out, o.readPlain(ctx, r)
+}
+
+// readPlain reads a stream that is not end-to-end encrypted.
+func (o *viewOptions) readPlain(ctx context.Context, r *reading) error {
+	for f, err := range consumer.Whole(r.events) {
 		if err != nil {
-			return out, o.ended(ctx, conn, out, err)
+			return o.ended(ctx, r.conn, r.out, err)
 		}
 		if !o.deadline.IsZero() && !f.Producer.Before(o.deadline) {
-			return out, out.close()
+			break
 		}
-		if err := out.add(f); err != nil {
-			return out, o.explainWrite(conn, out, f, err)
+		if err := r.out.add(f); err != nil {
+			return o.explainWrite(r.conn, r.out, f, err)
 		}
-		bar.see(out.footage, f.Behind)
+		r.bar.see(r.out.footage, f.Behind)
 	}
-	return out, out.close()
+	return r.out.close()
 }
 
 // ended settles what the end of the reading means.
@@ -298,6 +334,7 @@ type viewBar struct {
 	frames int64
 	end    time.Time
 	behind time.Duration
+	state  *trustState // nil when nothing is sealed
 }
 
 func viewProgress(t *terminal, stream string) *viewBar {
@@ -310,7 +347,11 @@ func viewProgress(t *terminal, stream string) *viewBar {
 		if !b.end.IsZero() {
 			at = "at " + b.end.Format("15:04:05 MST")
 		}
-		return fmt.Sprintf("%s  %s  %.0f frames/s  %s  behind %.1f s  %s", stream, rate, fps, at, b.behind.Seconds(), byteSize(b.bytes))
+		line := fmt.Sprintf("%s  %s  %.0f frames/s  %s  behind %.1f s  %s", stream, rate, fps, at, b.behind.Seconds(), byteSize(b.bytes))
+		if b.state != nil {
+			line += b.state.text()
+		}
+		return line
 	}
 	pair := func() string {
 		b.mu.Lock()
@@ -319,7 +360,11 @@ func viewProgress(t *terminal, stream string) *viewBar {
 		if !b.end.IsZero() {
 			at = b.end.UTC().Format(time.RFC3339Nano)
 		}
-		return fmt.Sprintf("stream=%s at=%s frames=%d bytes=%d behind=%s", stream, at, b.frames, b.bytes, b.behind)
+		line := fmt.Sprintf("stream=%s at=%s frames=%d bytes=%d behind=%s", stream, at, b.frames, b.bytes, b.behind)
+		if b.state != nil {
+			line += b.state.pair()
+		}
+		return line
 	}
 	b.progress = t.startProgress(text, pair)
 	return b
@@ -329,4 +374,11 @@ func (b *viewBar) see(f *footage, behind time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.bytes, b.frames, b.end, b.behind = f.bytes, f.frames, f.end, behind
+}
+
+// trust makes the bar show what is known of the camera.
+func (b *viewBar) trust(s *trustState) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.state = s
 }

@@ -32,6 +32,7 @@ type footage struct {
 	tracks []consumer.Track
 	zero   time.Time            // of the file
 	last   map[uint64]time.Time // the latest frame of each track
+	parts  parts
 
 	fragments, frames, bytes int64
 	skipped                  int64 // fragments that are there already
@@ -56,6 +57,22 @@ func (o *footage) add(f *consumer.Fragment) error {
 	if len(f.Frames) == 0 {
 		return nil
 	}
+	if o.muxer != nil && o.sameTracks(f.Tracks) && o.overlaps(f) {
+		o.skipped++
+		return nil
+	}
+	if err := o.write(f); err != nil {
+		return err
+	}
+	o.fragments++
+	return nil
+}
+
+// write writes frames.
+func (o *footage) write(f *consumer.Fragment) error {
+	if len(f.Frames) == 0 {
+		return nil
+	}
 	if o.muxer == nil {
 		if err := o.begin(f); err != nil {
 			return err
@@ -63,10 +80,6 @@ func (o *footage) add(f *consumer.Fragment) error {
 	}
 	if !o.sameTracks(f.Tracks) {
 		return errTracksChanged
-	}
-	if o.overlaps(f) {
-		o.skipped++
-		return nil
 	}
 	if err := o.muxer.add(f, o.zero); err != nil {
 		return err
@@ -81,7 +94,6 @@ func (o *footage) add(f *consumer.Fragment) error {
 		o.frames++
 		o.bytes += int64(len(x.Data))
 	}
-	o.fragments++
 	return o.w.Flush()
 }
 
@@ -148,6 +160,9 @@ func newMKV(w io.Writer, tracks []consumer.Track) (*mkvMuxer, error) {
 
 func (m *mkvMuxer) add(f *consumer.Fragment, zero time.Time) error {
 	for _, x := range f.Frames {
+		if x.Time.Before(zero) {
+			continue // it came later than all that the file's beginning was chosen by
+		}
 		if err := m.w.WriteBlock(x.Track, x.Time.Sub(zero).Milliseconds(), x.Key, x.Data); err != nil {
 			return err
 		}

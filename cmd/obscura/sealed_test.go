@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/obscura-video/obscura/e2ee"
+)
+
+// sealedHome is a server and a household on it.
+type sealedHome struct {
+	*demoHousehold
+	t         *testing.T
+	dir, data string
+	conn      *connection
+}
+
+func newSealedHome(t *testing.T) *sealedHome {
+	t.Helper()
+	home(t)
+	dir := t.TempDir()
+	h := &sealedHome{t: t, dir: dir, data: filepath.Join(dir, "data")}
+	serveIn(t, h.data)
+	var err error
+	if h.conn, err = (&target{data: h.data}).find(); err != nil {
+		t.Fatal(err)
+	}
+	h.demoHousehold, err = newDemoHousehold(t.Context(), newTerminal(os.Stdin, os.Stdout, os.Stderr), h.conn, dir, "home")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func (h *sealedHome) record(stream string, more ...string) {
+	h.t.Helper()
+	mustRun(h.t, append([]string{"camera", "--data", h.data, "--stream", stream, "--input", "demo", "--fast", "--e2ee", "--keys", h.cameraKeys.dir}, more...)...)
+}
+
+// view runs obscura view from the earliest fragment to the end.
+func (h *sealedHome) view(stream string, more ...string) (code int, stdout, stderr string) {
+	h.t.Helper()
+	return command(h.t, append([]string{"view", "--data", h.data, "--stream", stream, "--from", "earliest", "--until-idle", "300ms", "--keys", h.viewerKeys.dir}, more...)...)
+}
+
+func says(t *testing.T, text string, words ...string) {
+	t.Helper()
+	for _, w := range words {
+		if !strings.Contains(text, w) {
+			t.Errorf("%q is missing in\n%s", w, text)
+		}
+	}
+}
+
+func TestSealedCameraThenViewGivesTheFramesBackConfirmed(t *testing.T) {
+	h := newSealedHome(t)
+	h.record("door")
+	file := filepath.Join(h.dir, "a.mkv")
+	code, _, stderr := h.view("door", "--output", file)
+	if code != 0 {
+		t.Fatalf("exit %d\n%s", code, stderr)
+	}
+	says(t, stderr, `confirmed: signed by "Front door"`, "stopped: at", " 0 missing, 0 refused")
+	got, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameFrames(t, got, demoClip)
+	code, piped, stderr := h.view("door", "--output", "-") // provisional, as it comes
+	if code != 0 {
+		t.Fatalf("exit %d\n%s", code, stderr)
+	}
+	sameFrames(t, []byte(piped), demoClip)
+	code, piped, stderr = h.view("door", "--output", "-", "--strict")
+	if code != 0 {
+		t.Fatalf("exit %d\n%s", code, stderr)
+	}
+	sameFrames(t, []byte(piped), demoClip)
+	mp4 := filepath.Join(h.dir, "a.mp4")
+	if code, _, stderr := h.view("door", "--output", mp4); code != 0 {
+		t.Fatalf("exit %d\n%s", code, stderr)
+	}
+}
+
+func TestServerAndBufferHoldOnlyCiphertext(t *testing.T) {
+	h := newSealedHome(t)
+	buffer := filepath.Join(h.dir, "buffer")
+	h.record("door", "--buffer", buffer, "--buffer-key", filepath.Join(h.dir, "buffer.key"))
+	plain := mustRun(t, "view", "--data", h.data, "--stream", "door", "--from", "earliest", "--until-idle", "300ms", "--output", "-", "--keys", h.viewerKeys.dir)
+	if n, found := piecesIn([]byte(plain), clipPieces(t)); n == 0 || found == 0 {
+		t.Fatal("control: the search does not find the clip where it is")
+	}
+	for _, dir := range []string{h.data, buffer} {
+		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() {
+				return err
+			}
+			b, err := os.ReadFile(path)
+			if _, found := piecesIn(b, clipPieces(t)); found > 0 {
+				t.Errorf("%s holds %d pieces of the clip", path, found)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// clipPieces are 32 bytes from the middle of each of the demo's larger frames.
+func clipPieces(t *testing.T) (pieces [][]byte) {
+	t.Helper()
+	for _, track := range []uint64{1, 2} {
+		for _, f := range framesOf(t, demoClip, track) {
+			if len(f.data) > 64 {
+				pieces = append(pieces, f.data[len(f.data)/2:len(f.data)/2+32])
+			}
+		}
+	}
+	return pieces
+}
+
+func piecesIn(b []byte, pieces [][]byte) (looked, found int) {
+	for _, p := range pieces {
+		looked++
+		if bytes.Contains(b, p) {
+			found++
+		}
+	}
+	return looked, found
+}
+
+func TestViewWithoutKeysSaysSo(t *testing.T) {
+	h := newSealedHome(t)
+	h.record("door")
+	out := filepath.Join(h.dir, "a.mkv")
+	args := []string{"view", "--data", h.data, "--stream", "door", "--from", "earliest", "--until-idle", "300ms", "--output", out}
+	code, _, stderr := command(t, args...)
+	if code != exitNoKey {
+		t.Errorf("exit %d", code)
+	}
+	says(t, stderr, "end-to-end encrypted, and this device has no keys", "obscura pair")
+	code, _, stderr = command(t, append(args, "--keys", h.cameraKeys.dir)...)
+	if code != exitNoKey {
+		t.Errorf("exit %d", code)
+	}
+	says(t, stderr, "a camera's keys")
+	if _, err := os.Stat(out); err == nil {
+		t.Error("a file was left")
+	}
+}
+
+func TestReadableMediaOfASealedStreamIsRefused(t *testing.T) {
+	h := newSealedHome(t)
+	h.record("door")
+	if code, _, stderr := h.view("door", "--output", filepath.Join(h.dir, "a.mkv")); code != 0 {
+		t.Fatalf("exit %d\n%s", code, stderr)
+	}
+	// A server of the same household's name that never heard of sealing.
+	other := filepath.Join(h.dir, "other")
+	serveIn(t, other)
+	mustRun(t, "camera", "--data", other, "--stream", "door", "--input", "demo", "--fast")
+	mustRun(t, "view", "--data", other, "--stream", "door", "--from", "earliest", "--until-idle", "300ms", "--output", filepath.Join(h.dir, "control.mkv"))
+	out := filepath.Join(h.dir, "b.mkv")
+	code, _, stderr := command(t, "view", "--data", other, "--stream", "door", "--from", "earliest", "--until-idle", "300ms", "--keys", h.viewerKeys.dir, "--output", out)
+	if code != exitDamaged {
+		t.Errorf("exit %d", code)
+	}
+	says(t, stderr, "plaintext refused", "not shown", "ERR_DOWNGRADE")
+	if _, err := os.Stat(out); err == nil {
+		t.Error("readable media was written")
+	}
+}
+
+func TestRemovedViewerAndRemovedCameraAreTold(t *testing.T) {
+	h := newSealedHome(t)
+	h.record("door")
+	remove := func(fp e2ee.Fingerprint) {
+		t.Helper()
+		err := h.owner.Change(t.Context(), h.box, func(r *e2ee.Roster) error { r.Remove(fp, time.Now()); return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	remove(h.viewer.Fingerprint())
+	code, _, stderr := command(t, "camera", "--data", h.data, "--stream", "door", "--input", "demo", "--fast", "--e2ee", "--keys", h.cameraKeys.dir)
+	if code != exitNoKey {
+		t.Errorf("exit %d", code)
+	}
+	says(t, stderr, "nobody could open what this camera records", "ERR_NO_RECIPIENTS")
+	// What was sealed for the viewer before stays its own to open.
+	if code, _, stderr := h.view("door", "--output", filepath.Join(h.dir, "a.mkv")); code != 0 {
+		t.Errorf("exit %d\n%s", code, stderr)
+	}
+	remove(h.camera.Fingerprint())
+	code, _, stderr = command(t, "camera", "--data", h.data, "--stream", "door", "--input", "demo", "--fast", "--e2ee", "--keys", h.cameraKeys.dir)
+	if code != exitNoKey {
+		t.Errorf("exit %d", code)
+	}
+	says(t, stderr, "this camera may not send", "roster v5", "ERR_PRODUCER")
+}
