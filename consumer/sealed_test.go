@@ -166,15 +166,6 @@ func live(fragments ...*Fragment) func(func(Event, error) bool) {
 	})
 }
 
-func cloneFragment(f *Fragment) *Fragment {
-	c := *f
-	c.Frames = slices.Clone(f.Frames)
-	for i := range c.Frames {
-		c.Frames[i].Data = slices.Clone(c.Frames[i].Data)
-	}
-	return &c
-}
-
 var idle = &Consumer{}
 
 func TestOpenedFramesAreWhatTheProducerSealed(t *testing.T) {
