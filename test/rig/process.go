@@ -72,7 +72,7 @@ type Process struct {
 // StartProcess runs `obscura serve` over a data directory, on free ports, until the test ends.
 func StartProcess(t testing.TB, data string, args ...string) *Process {
 	t.Helper()
-	listen := []string{"--listen-api", lastingAddress(t), "--listen-media", lastingAddress(t), "--listen-device", "127.0.0.1:0", "--listen-admin", lastingAddress(t)}
+	listen := []string{"--listen-api", lastingAddress(t), "--listen-media", lastingAddress(t), "--listen-device", lastingAddress(t), "--listen-admin", lastingAddress(t)}
 	p := &Process{t: t, args: slices.Concat([]string{"serve", "--data", data, "--log-level", "debug"}, args)}
 	log := new(Log)
 	p.run(log, listen)
@@ -158,7 +158,7 @@ func (p *Process) Stop(ctx context.Context) (int, error) {
 func (p *Process) Restart() {
 	p.t.Helper()
 	p.run(p.Log, []string{
-		"--listen-api", hostOf(p.API), "--listen-media", hostOf(p.Media), "--listen-device", "127.0.0.1:0", "--listen-admin", hostOf(p.Admin),
+		"--listen-api", hostOf(p.API), "--listen-media", hostOf(p.Media), "--listen-device", hostOf(p.Device), "--listen-admin", hostOf(p.Admin),
 	})
 	p.awaitEndpoints(p.Data, p.Log)
 	p.HTTP.CloseIdleConnections()

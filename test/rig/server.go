@@ -26,6 +26,12 @@ import (
 	"github.com/obscura-video/obscura/internal/sigv4"
 )
 
+// Account and Region are in the ARNs of the servers here.
+const (
+	Account = server.DefaultAccount
+	Region  = server.DefaultRegion
+)
+
 // Server is a running server and what a client needs of it.
 type Server struct {
 	server.Endpoints

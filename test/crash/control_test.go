@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package crash
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
+
+	"github.com/obscura-video/obscura/test/clerk"
+	"github.com/obscura-video/obscura/test/rig"
+)
+
+// TestKilledServerKeepsItsRecords: of all changes of the control plane, what was answered is there exactly, and what
+// was not wholly or not at all; each answered call is in the audit log, once; and fsck finds nothing.
+func TestKilledServerKeepsItsRecords(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	p := rig.StartProcess(t, data, "--free-space", "-1")
+	office := clerk.Open(p.Server, "")
+	kills := work(t, p, office, rounds())
+
+	var ledgers []clerk.Ledger
+	office.Freeze(func(all []clerk.Ledger) { ledgers = all })
+	for _, wrong := range slices.Concat(office.Wrong(), clerk.Judge(t.Context(), p.Server, ledgers)) {
+		t.Error(wrong)
+	}
+	changes := 0
+	for _, l := range ledgers {
+		changes += l.Done
+	}
+	log := readLog(t, p.Server)
+	for _, wrong := range judgeLog(log, office.Mail.Receipts(), kills) {
+		t.Error(wrong)
+	}
+	controlLog(t, log, office.Mail.Receipts(), kills)
+	made, unrecorded := office.Unanswered(), 0
+	for _, call := range made {
+		if log[call] == nil {
+			unrecorded++
+		}
+	}
+	t.Logf("%d kills, %d changes of %d items answered; %d made and not answered, %d of them not recorded; %d answers on record",
+		len(kills), changes, len(ledgers), len(made), unrecorded, len(office.Mail.Receipts()))
+
+	if code, err := p.Stop(t.Context()); code != 0 || err != nil {
+		t.Errorf("server ended with %d, %v", code, err)
+	}
+	if out, err := fsck(t, data); err != nil {
+		t.Errorf("fsck: %v\n%s", err, out)
+	}
+}
+
+// work lets the clerks work while the server is killed, and returns when each time it was.
+func work(t *testing.T, p *rig.Process, office *clerk.Office, rounds int) (kills []time.Time) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var clerks sync.WaitGroup
+	clerks.Go(func() { office.Work(ctx) })
+	for i := range rounds {
+		awaitChanges(t, p, office, 4)
+		time.Sleep(time.Duration(i*37%120) * time.Millisecond) // at another moment each time
+		kills = append(kills, time.Now())
+		p.Kill()
+		p.Restart()
+	}
+	awaitChanges(t, p, office, 1)
+	stop()
+	clerks.Wait()
+	return kills
+}
+
+// awaitChanges waits until each clerk was answered n times more.
+func awaitChanges(t *testing.T, p *rig.Process, office *clerk.Office, n int64) {
+	t.Helper()
+	before := office.Counts()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		counts, idle := office.Counts(), ""
+		for _, name := range slices.Sorted(maps.Keys(counts)) {
+			if counts[name] < before[name]+n {
+				idle = name
+			}
+		}
+		if idle == "" {
+			return
+		}
+		if wrong := office.Wrong(); len(wrong) > 0 || time.Now().After(end) {
+			log := p.Log.String()
+			t.Fatalf("the clerk of %s gets nothing done: %v; log ends:\n%s", idle, wrong, log[max(0, len(log)-3000):])
+		}
+	}
+}
+
+// readLog reads the names of all events on record, by the name of their call.
+func readLog(t *testing.T, s *rig.Server) map[string][]string {
+	t.Helper()
+	log := map[string][]string{}
+	pages := cloudtrail.NewLookupEventsPaginator(cloudtrail.NewFromConfig(s.V2(s.Root)), &cloudtrail.LookupEventsInput{MaxResults: aws.Int32(50)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range page.Events {
+			var record struct{ UserAgent, EventName string }
+			if err := json.Unmarshal([]byte(*e.CloudTrailEvent), &record); err != nil {
+				t.Fatal(err)
+			}
+			log[record.UserAgent] = append(log[record.UserAgent], record.EventName)
+		}
+	}
+	return log
+}
+
+// grace is how long before a kill a call that only reads may have been answered and its event be lost: the audit log
+// promises to have written it within 100 ms.
+const grace = 250 * time.Millisecond
+
+// judgeLog says what is wrong with the audit log, given what was answered.
+func judgeLog(log map[string][]string, receipts []clerk.Receipt, kills []time.Time) (wrong []string) {
+	for _, r := range receipts {
+		events := log[r.Call]
+		excused := r.Reads && slices.ContainsFunc(kills, func(k time.Time) bool { return r.At.Before(k.Add(grace)) && k.Sub(r.At) < grace })
+		switch {
+		case isData(r.Operation):
+			// LookupEvents has management events alone.
+		case len(events) == 0 && !excused:
+			wrong = append(wrong, r.Call+": "+r.Operation+" was answered and is not on record")
+		case len(events) > 1:
+			wrong = append(wrong, r.Call+": "+r.Operation+" is on record as "+strings.Join(events, ", "))
+		}
+	}
+	return wrong
+}
+
+// isData reports whether an operation is of the data plane.
+func isData(operation string) bool { return operation == "GetObject" }
+
+// controlLog: a judge that does not miss an event, or sees none twice, proves nothing.
+func controlLog(t *testing.T, log map[string][]string, receipts []clerk.Receipt, kills []time.Time) {
+	t.Helper()
+	i := slices.IndexFunc(receipts, func(r clerk.Receipt) bool { return r.Operation == "CreateKey" })
+	if i < 0 {
+		t.Fatal("no key was made")
+	}
+	call := receipts[i].Call
+	lost, doubled := maps.Clone(log), maps.Clone(log)
+	delete(lost, call)
+	doubled[call] = []string{"CreateKey", "CreateKey"}
+	for what, other := range map[string]map[string][]string{"lost": lost, "doubled": doubled} {
+		if wrong := judgeLog(other, receipts, kills); len(wrong) != 1 || !strings.HasPrefix(wrong[0], call+":") {
+			t.Errorf("control: of an event that is %s the judge says %v", what, wrong)
+		}
+	}
+}
+
+// TestControlForgetfulDisk: what a server without durability would lose, the end of its newest log, must be missed.
+func TestControlForgetfulDisk(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	p := rig.StartProcess(t, data, "--free-space", "-1")
+	office := clerk.Open(p.Server, "")
+	ctx, stop := context.WithCancel(t.Context())
+	var clerks sync.WaitGroup
+	clerks.Go(func() { office.Work(ctx) })
+	awaitChanges(t, p, office, 4)
+	p.Kill()
+	stop()
+	clerks.Wait()
+	var ledgers []clerk.Ledger
+	office.Freeze(func(all []clerk.Ledger) { ledgers = all })
+	forget(t, data, 32<<10)
+	p.Restart()
+
+	wrong := clerk.Judge(t.Context(), p.Server, ledgers)
+	if len(wrong) == 0 {
+		t.Error("nobody noticed that the last changes are gone")
+	}
+	events := judgeLog(readLog(t, p.Server), office.Mail.Receipts(), nil)
+	if len(events) == 0 {
+		t.Error("nobody noticed that the last events are gone")
+	}
+	t.Logf("%d items and %d events were missed, such as: %s", len(wrong), len(events), slices.Concat(wrong, []string{""})[0])
+}
+
+// forget cuts the last bytes that were written off the newest log of the metadata.
+func forget(t *testing.T, data string, bytesLost int) {
+	t.Helper()
+	logs, err := filepath.Glob(filepath.Join(data, "meta", "*.log"))
+	if err != nil || len(logs) == 0 {
+		t.Fatal(errors.Join(err, errors.New("no log of the metadata")))
+	}
+	newest := slices.Max(logs)
+	text, err := os.ReadFile(newest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := len(bytes.TrimRight(text, "\x00"))
+	if written < 2*bytesLost {
+		t.Fatalf("%s has only %d bytes", newest, written)
+	}
+	if err := os.Truncate(newest, int64(written-bytesLost)); err != nil {
+		t.Fatal(err)
+	}
+}
