@@ -12,7 +12,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/obscura-video/obscura/internal/oidc"
+
 	"github.com/obscura-video/obscura/internal/rootkey"
 	"github.com/obscura-video/obscura/internal/service/mailbox"
 )
@@ -93,6 +95,9 @@ type Config struct {
 	// RequestsPerSecond bounds each access key's calls; 0 means no bound. A burst of twice as many passes.
 	RequestsPerSecond float64
 
+	// FS holds metadata and segments; nil means the operating system's. Tests of power cuts have one in memory. All
+	// else in Data (keys, certificates, the control socket) is always in the operating system's.
+	FS vfs.FS
 	// Log gets the operator's log; nil discards it. No secret is ever written to it.
 	Log *slog.Logger
 	// Now is the clock; nil means time.Now.

@@ -47,13 +47,34 @@ func prepareData(dir string) error {
 	if len(entries) > 0 {
 		return fmt.Errorf("%s: %w", dir, ErrForeign)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(dir); err != nil {
 		return err
 	}
 	if err := os.Chmod(dir, 0o700); err != nil {
 		return err
 	}
 	return writeFile(filepath.Join(dir, formatFile), []byte(formatVersion+"\n"), 0o600)
+}
+
+// makeDir makes dir and the folders above it, durable on return: each new name is synced in the folder that has it, or
+// a power cut could take the folder with all that was acknowledged in it.
+func makeDir(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); errors.Is(err, fs.ErrNotExist) && dir != filepath.Dir(dir) {
+		if err := makeDir(filepath.Dir(dir)); err != nil {
+			return err
+		}
+		return makeDir(dir)
+	} else if err != nil {
+		if info, statErr := os.Stat(dir); statErr == nil && info.IsDir() {
+			return nil
+		}
+		return err
+	}
+	return syncDir(filepath.Dir(dir))
 }
 
 // CheckData makes sure that dir is a data directory of this version and changes nothing.

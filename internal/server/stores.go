@@ -68,7 +68,7 @@ func openStores(ctx context.Context, c Config, fatal func(error)) (_ *stores, er
 
 func (s *stores) openMeta(ctx context.Context, c Config, fatal func(error)) (err error) {
 	dir := filepath.Join(c.Data, "meta")
-	s.pebble, err = pebble.Open(dir, pebble.Options{Fatal: fatal, Logger: c.Log, CacheBytes: metaCacheBytes})
+	s.pebble, err = pebble.Open(dir, pebble.Options{FS: c.FS, Fatal: fatal, Logger: c.Log, CacheBytes: metaCacheBytes})
 	if err != nil {
 		if isLocked(err) {
 			return fmt.Errorf("%s: %w", c.Data, ErrInUse)
@@ -117,7 +117,7 @@ func (s *stores) createMeta(ctx context.Context) error {
 func metaKeyAAD() []byte { return []byte("obscura meta key v1") }
 
 func (s *stores) openJournal(ctx context.Context, c Config, fatal func(error)) (err error) {
-	s.blobs, err = disk.Open(filepath.Join(c.Data, "blob"), disk.Options{MinFreeBytes: c.FreeSpace, Fatal: fatal})
+	s.blobs, err = disk.Open(filepath.Join(c.Data, "blob"), disk.Options{FS: c.FS, MinFreeBytes: c.FreeSpace, Fatal: fatal})
 	if err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func (s *stores) openJournal(ctx context.Context, c Config, fatal func(error)) (
 func (s *stores) openSpool(ctx context.Context, c Config, fatal func(error)) (err error) {
 	s.spoolMeta = mem.New()
 	s.spoolBlobs, err = disk.Open(filepath.Join(c.Data, "spool"), disk.Options{
-		MinFreeBytes: c.FreeSpace, Fatal: fatal, Volatile: true,
+		FS: c.FS, MinFreeBytes: c.FreeSpace, Fatal: fatal, Volatile: true,
 	})
 	if err != nil {
 		return err

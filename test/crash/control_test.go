@@ -5,7 +5,6 @@ package crash
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"maps"
 	"os"
@@ -15,9 +14,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
 
 	"github.com/obscura-video/obscura/test/clerk"
 	"github.com/obscura-video/obscura/test/rig"
@@ -41,7 +37,7 @@ func TestKilledServerKeepsItsRecords(t *testing.T) {
 		changes += l.Done
 	}
 	log := readLog(t, p.Server)
-	for _, wrong := range judgeLog(log, office.Mail.Receipts(), kills) {
+	for _, wrong := range clerk.JudgeLog(log, office.Mail.Receipts(), kills...) {
 		t.Error(wrong)
 	}
 	controlLog(t, log, office.Mail.Receipts(), kills)
@@ -103,50 +99,14 @@ func awaitChanges(t *testing.T, p *rig.Process, office *clerk.Office, n int64) {
 	}
 }
 
-// readLog reads the names of all events on record, by the name of their call.
 func readLog(t *testing.T, s *rig.Server) map[string][]string {
 	t.Helper()
-	log := map[string][]string{}
-	pages := cloudtrail.NewLookupEventsPaginator(cloudtrail.NewFromConfig(s.V2(s.Root)), &cloudtrail.LookupEventsInput{MaxResults: aws.Int32(50)})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range page.Events {
-			var record struct{ UserAgent, EventName string }
-			if err := json.Unmarshal([]byte(*e.CloudTrailEvent), &record); err != nil {
-				t.Fatal(err)
-			}
-			log[record.UserAgent] = append(log[record.UserAgent], record.EventName)
-		}
+	log, err := clerk.ReadLog(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return log
 }
-
-// grace is how long before a kill a call that only reads may have been answered and its event be lost: the audit log
-// promises to have written it within 100 ms.
-const grace = 250 * time.Millisecond
-
-// judgeLog says what is wrong with the audit log, given what was answered.
-func judgeLog(log map[string][]string, receipts []clerk.Receipt, kills []time.Time) (wrong []string) {
-	for _, r := range receipts {
-		events := log[r.Call]
-		excused := r.Reads && slices.ContainsFunc(kills, func(k time.Time) bool { return r.At.Before(k.Add(grace)) && k.Sub(r.At) < grace })
-		switch {
-		case isData(r.Operation):
-			// LookupEvents has management events alone.
-		case len(events) == 0 && !excused:
-			wrong = append(wrong, r.Call+": "+r.Operation+" was answered and is not on record")
-		case len(events) > 1:
-			wrong = append(wrong, r.Call+": "+r.Operation+" is on record as "+strings.Join(events, ", "))
-		}
-	}
-	return wrong
-}
-
-// isData reports whether an operation is of the data plane.
-func isData(operation string) bool { return operation == "GetObject" }
 
 // controlLog: a judge that does not miss an event, or sees none twice, proves nothing.
 func controlLog(t *testing.T, log map[string][]string, receipts []clerk.Receipt, kills []time.Time) {
@@ -160,7 +120,7 @@ func controlLog(t *testing.T, log map[string][]string, receipts []clerk.Receipt,
 	delete(lost, call)
 	doubled[call] = []string{"CreateKey", "CreateKey"}
 	for what, other := range map[string]map[string][]string{"lost": lost, "doubled": doubled} {
-		if wrong := judgeLog(other, receipts, kills); len(wrong) != 1 || !strings.HasPrefix(wrong[0], call+":") {
+		if wrong := clerk.JudgeLog(other, receipts, kills...); len(wrong) != 1 || !strings.HasPrefix(wrong[0], call+":") {
 			t.Errorf("control: of an event that is %s the judge says %v", what, wrong)
 		}
 	}
@@ -187,7 +147,7 @@ func TestControlForgetfulDisk(t *testing.T) {
 	if len(wrong) == 0 {
 		t.Error("nobody noticed that the last changes are gone")
 	}
-	events := judgeLog(readLog(t, p.Server), office.Mail.Receipts(), nil)
+	events := clerk.JudgeLog(readLog(t, p.Server), office.Mail.Receipts())
 	if len(events) == 0 {
 		t.Error("nobody noticed that the last events are gone")
 	}

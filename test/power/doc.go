@@ -6,5 +6,7 @@
 // promise has a control, in which it is broken and that must be noticed. Its benchmarks
 // compare with a bare loop of write and fdatasync.
 //
+// Clerks of the control plane (package clerk) do the same to a whole server on such a disk.
+//
 // Killing the real process is test/crash.
 package power
