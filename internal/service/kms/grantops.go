@@ -91,13 +91,15 @@ func (g *grantRecord) constraintPairs() map[string]string {
 	return all
 }
 
-func grantConditions(ctx context.Context, g *grantRecord) map[string][]string {
+// forService is the condition key that says whether a service calls on the caller's behalf.
+func forService(ctx context.Context) map[string][]string {
 	call, ok := access.FromContext(ctx)
-	c := map[string][]string{
-		"kms:grantoperations":       g.Operations,
-		"kms:granteeprincipal":      {g.Grantee},
-		"kms:grantisforawsresource": {boolText(ok && len(call.Via) > 0)},
-	}
+	return map[string][]string{"kms:grantisforawsresource": {boolText(ok && len(call.Via) > 0)}}
+}
+
+func grantConditions(ctx context.Context, g *grantRecord) map[string][]string {
+	c := forService(ctx)
+	c["kms:grantoperations"], c["kms:granteeprincipal"] = g.Operations, []string{g.Grantee}
 	if g.Retiring != "" {
 		c["kms:retiringprincipal"] = []string{g.Retiring}
 	}
@@ -222,7 +224,7 @@ func grantOperations(k *key) []string {
 // ListGrants lists a key's grants by id, optionally those of one grantee or one id.
 // Errors: InvalidMarkerException, InvalidGrantIdException, NotFoundException, InvalidArnException.
 func (s *Service) ListGrants(ctx context.Context, in *kmsapi.ListGrantsInput) (*kmsapi.ListGrantsOutput, error) {
-	k, err := s.keyFor(ctx, *in.KeyId, use{operation: "ListGrants", byID: true})
+	k, err := s.keyFor(ctx, *in.KeyId, use{operation: "ListGrants", byID: true, extra: forService(ctx)})
 	if err != nil {
 		return nil, err
 	}
@@ -310,11 +312,7 @@ func isGrantID(s string) bool {
 // RevokeGrant ends a grant at once. It needs kms:RevokeGrant on the key.
 // Errors: NotFoundException, InvalidGrantIdException, InvalidArnException, DryRunOperationException.
 func (s *Service) RevokeGrant(ctx context.Context, in *kmsapi.RevokeGrantInput) (*kmsapi.RevokeGrantOutput, error) {
-	call, ok := access.FromContext(ctx)
-	k, err := s.keyFor(ctx, *in.KeyId, use{
-		operation: "RevokeGrant", byID: true,
-		extra: map[string][]string{"kms:grantisforawsresource": {boolText(ok && len(call.Via) > 0)}},
-	})
+	k, err := s.keyFor(ctx, *in.KeyId, use{operation: "RevokeGrant", byID: true, extra: forService(ctx)})
 	if err != nil {
 		return nil, err
 	}
