@@ -134,10 +134,10 @@ var forEverybody = []string{"sts/GetCallerIdentity", "sts/GetSessionToken"}
 // federated are called without a signature; what they carry instead is their authentication.
 var federated = []string{"sts/AssumeRoleWithSAML", "sts/AssumeRoleWithWebIdentity"}
 
-// requestFirst are refused for what their request lacks, before there is anything to decide upon: the key of a
-// ciphertext that is none, the grant of a call that names none.
+// requestFirst are refused for what their request lacks, before there is anything to decide upon: a ciphertext, the
+// grant of a call that names none.
 var requestFirst = map[string]string{
-	"kms/Decrypt": "InvalidCiphertextException", "kms/ReEncrypt": "InvalidCiphertextException",
+	"kms/Decrypt": "ValidationException", "kms/ReEncrypt": "ValidationException",
 	"kms/RetireGrant": "ValidationException",
 }
 

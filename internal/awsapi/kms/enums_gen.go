@@ -87,6 +87,11 @@ const (
 	DataKeySpecAes128 = "AES_128"
 )
 
+// Values of DryRunModifierType.
+const (
+	DryRunModifierTypeIgnoreCiphertext = "IGNORE_CIPHERTEXT"
+)
+
 // Values of EncryptionAlgorithmSpec.
 const (
 	EncryptionAlgorithmSpecSymmetricDefault = "SYMMETRIC_DEFAULT"

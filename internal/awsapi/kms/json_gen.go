@@ -387,6 +387,7 @@ func (v *DecryptInput) AppendJSON(b []byte) []byte {
 	b = protocol.OpenObject(b)
 	b = protocol.WriteBlob(b, "CiphertextBlob", v.CiphertextBlob)
 	b = protocol.WriteValue(b, "DryRun", v.DryRun, protocol.AppendBool)
+	b = protocol.WriteList(b, "DryRunModifiers", v.DryRunModifiers, protocol.AppendString)
 	b = protocol.WriteValue(b, "EncryptionAlgorithm", v.EncryptionAlgorithm, protocol.AppendString)
 	b = protocol.WriteMap(b, "EncryptionContext", v.EncryptionContext, protocol.AppendString)
 	b = protocol.WriteList(b, "GrantTokens", v.GrantTokens, protocol.AppendString)
@@ -403,6 +404,8 @@ func (v *DecryptInput) DecodeJSON(r *protocol.JSONReader) {
 			v.CiphertextBlob = protocol.ReadBlob(r)
 		case "DryRun":
 			v.DryRun = protocol.ReadValue(r, (*protocol.JSONReader).Bool)
+		case "DryRunModifiers":
+			v.DryRunModifiers = protocol.ReadList(r, (*protocol.JSONReader).String)
 		case "EncryptionAlgorithm":
 			v.EncryptionAlgorithm = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "EncryptionContext":
@@ -2284,6 +2287,7 @@ func (v *ReEncryptInput) AppendJSON(b []byte) []byte {
 	b = protocol.WriteMap(b, "DestinationEncryptionContext", v.DestinationEncryptionContext, protocol.AppendString)
 	b = protocol.WriteValue(b, "DestinationKeyId", v.DestinationKeyId, protocol.AppendString)
 	b = protocol.WriteValue(b, "DryRun", v.DryRun, protocol.AppendBool)
+	b = protocol.WriteList(b, "DryRunModifiers", v.DryRunModifiers, protocol.AppendString)
 	b = protocol.WriteList(b, "GrantTokens", v.GrantTokens, protocol.AppendString)
 	b = protocol.WriteValue(b, "SourceEncryptionAlgorithm", v.SourceEncryptionAlgorithm, protocol.AppendString)
 	b = protocol.WriteMap(b, "SourceEncryptionContext", v.SourceEncryptionContext, protocol.AppendString)
@@ -2305,6 +2309,8 @@ func (v *ReEncryptInput) DecodeJSON(r *protocol.JSONReader) {
 			v.DestinationKeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "DryRun":
 			v.DryRun = protocol.ReadValue(r, (*protocol.JSONReader).Bool)
+		case "DryRunModifiers":
+			v.DryRunModifiers = protocol.ReadList(r, (*protocol.JSONReader).String)
 		case "GrantTokens":
 			v.GrantTokens = protocol.ReadList(r, (*protocol.JSONReader).String)
 		case "SourceEncryptionAlgorithm":

@@ -116,9 +116,10 @@ type CustomKeyStoresListEntry struct {
 
 // DecryptInput is the request of [Server].Decrypt.
 type DecryptInput struct {
-	CiphertextBlob      []byte `audit:"-"` // required, 1..6144 bytes
+	CiphertextBlob      []byte `audit:"-"` // 1..6144 bytes
 	DryRun              *bool
-	EncryptionAlgorithm *string // EncryptionAlgorithmSpec
+	DryRunModifiers     []string // DryRunModifierType
+	EncryptionAlgorithm *string  // EncryptionAlgorithmSpec
 	EncryptionContext   map[string]string
 	GrantTokens         []string `audit:"-"` // 0..10 items
 	KeyId               *string  // 1..2048 characters
@@ -650,11 +651,12 @@ type PutKeyPolicyOutput struct{}
 
 // ReEncryptInput is the request of [Server].ReEncrypt.
 type ReEncryptInput struct {
-	CiphertextBlob                 []byte  `audit:"-"` // required, 1..6144 bytes
+	CiphertextBlob                 []byte  `audit:"-"` // 1..6144 bytes
 	DestinationEncryptionAlgorithm *string // EncryptionAlgorithmSpec
 	DestinationEncryptionContext   map[string]string
 	DestinationKeyId               *string // required, 1..2048 characters
 	DryRun                         *bool
+	DryRunModifiers                []string // DryRunModifierType
 	GrantTokens                    []string `audit:"-"` // 0..10 items
 	SourceEncryptionAlgorithm      *string  // EncryptionAlgorithmSpec
 	SourceEncryptionContext        map[string]string

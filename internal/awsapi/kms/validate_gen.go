@@ -75,9 +75,9 @@ func (v *CreateKeyInput) Validate(c *protocol.Check) {
 
 // Validate checks the constraints of the model.
 func (v *DecryptInput) Validate(c *protocol.Check) {
-	c.Required("ciphertextBlob", v.CiphertextBlob != nil)
 	c.MinSize("ciphertextBlob", len(v.CiphertextBlob), v.CiphertextBlob != nil, 1)
 	c.MaxSize("ciphertextBlob", len(v.CiphertextBlob), 6144)
+	c.Texts("dryRunModifiers", v.DryRunModifiers, &ruleDryRunModifierType, false)
 	c.Text("encryptionAlgorithm", v.EncryptionAlgorithm, &ruleEncryptionAlgorithmSpec)
 	c.MaxSize("grantTokens", len(v.GrantTokens), 10)
 	c.Texts("grantTokens", v.GrantTokens, &ruleGrantTokenType, true)
@@ -376,12 +376,12 @@ func (v *PutKeyPolicyInput) Validate(c *protocol.Check) {
 
 // Validate checks the constraints of the model.
 func (v *ReEncryptInput) Validate(c *protocol.Check) {
-	c.Required("ciphertextBlob", v.CiphertextBlob != nil)
 	c.MinSize("ciphertextBlob", len(v.CiphertextBlob), v.CiphertextBlob != nil, 1)
 	c.MaxSize("ciphertextBlob", len(v.CiphertextBlob), 6144)
 	c.Text("destinationEncryptionAlgorithm", v.DestinationEncryptionAlgorithm, &ruleEncryptionAlgorithmSpec)
 	c.Required("destinationKeyId", v.DestinationKeyId != nil)
 	c.Text("destinationKeyId", v.DestinationKeyId, &ruleKeyIdType)
+	c.Texts("dryRunModifiers", v.DryRunModifiers, &ruleDryRunModifierType, false)
 	c.MaxSize("grantTokens", len(v.GrantTokens), 10)
 	c.Texts("grantTokens", v.GrantTokens, &ruleGrantTokenType, true)
 	c.Text("sourceEncryptionAlgorithm", v.SourceEncryptionAlgorithm, &ruleEncryptionAlgorithmSpec)
@@ -565,6 +565,7 @@ var (
 	ruleDataKeyPairSpec                              = protocol.Text{Enum: []string{"RSA_2048", "RSA_3072", "RSA_4096", "ECC_NIST_P256", "ECC_NIST_P384", "ECC_NIST_P521", "ECC_SECG_P256K1", "SM2", "ECC_NIST_EDWARDS25519"}}
 	ruleDataKeySpec                                  = protocol.Text{Enum: []string{"AES_256", "AES_128"}}
 	ruleDescriptionType                              = protocol.Text{Max: 8192}
+	ruleDryRunModifierType                           = protocol.Text{Enum: []string{"IGNORE_CIPHERTEXT"}}
 	ruleEncryptionAlgorithmSpec                      = protocol.Text{Enum: []string{"SYMMETRIC_DEFAULT", "RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256", "SM2PKE"}}
 	ruleExpirationModelType                          = protocol.Text{Enum: []string{"KEY_MATERIAL_EXPIRES", "KEY_MATERIAL_DOES_NOT_EXPIRE"}}
 	ruleGrantConstraintSourceArnType                 = protocol.Text{Min: 20, Max: 2048}

@@ -96,10 +96,7 @@ func (s *Service) encryptRSA(ctx context.Context, k *key, algorithm string, plai
 // decryptRSA opens what says nothing of its key: the request has to name it.
 func (s *Service) decryptRSA(ctx context.Context, keyID *string, blob []byte, algorithm string, u use) (opened, error) {
 	if keyID == nil {
-		if err := s.decidePlain(ctx, u.operation, s.keyARN("*"), nil); err != nil {
-			return opened{}, err
-		}
-		return opened{}, invalid("KeyId is required to decrypt with an asymmetric KMS key.")
+		return opened{}, s.unnamed(ctx, u, "KeyId is required to decrypt with an asymmetric KMS key.")
 	}
 	k, err := s.keyFor(ctx, *keyID, u)
 	if err != nil {

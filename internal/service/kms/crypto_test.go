@@ -319,3 +319,41 @@ func TestCacheIsBoundedAndZeroed(t *testing.T) {
 		t.Error("closed with entries")
 	}
 }
+
+// TestDryRunWithoutACiphertext: the decision alone is asked for, so the key has to be named, and what the ciphertext is
+// does not count.
+func TestDryRunWithoutACiphertext(t *testing.T) {
+	w := newWorld(t)
+	id, rsa, sign := w.symmetricKey(), *w.keyOf("RSA_2048", "ENCRYPT_DECRYPT").KeyId, *w.keyOf("ECC_NIST_P256", "SIGN_VERIFY").KeyId
+	ignore := []string{"IGNORE_CIPHERTEXT"}
+	decrypt := func(c contextT, change func(*kmsapi.DecryptInput)) error {
+		in := &kmsapi.DecryptInput{KeyId: &id, DryRun: ptr(true), DryRunModifiers: ignore}
+		change(in)
+		return second(w.Decrypt(c, in))
+	}
+	reencrypt := func(c contextT, change func(*kmsapi.ReEncryptInput)) error {
+		in := &kmsapi.ReEncryptInput{SourceKeyId: &id, DestinationKeyId: &id, DryRun: ptr(true), DryRunModifiers: ignore}
+		change(in)
+		return second(w.ReEncrypt(c, in))
+	}
+	same := func(*kmsapi.DecryptInput) {}
+	expect(t, decrypt(asRoot(), same), "DryRunOperationException", dryRunText)
+	expect(t, decrypt(asRoot(), func(in *kmsapi.DecryptInput) { in.CiphertextBlob = []byte("nonsense") }), "DryRunOperationException", dryRunText)
+	expect(t, decrypt(asRoot(), func(in *kmsapi.DecryptInput) { in.KeyId, in.EncryptionAlgorithm = &rsa, ptr("RSAES_OAEP_SHA_1") }), "DryRunOperationException", dryRunText)
+	expect(t, decrypt(asUser(aliceARN), same), "AccessDeniedException", "…")
+	expect(t, decrypt(asUser(aliceARN), func(in *kmsapi.DecryptInput) { in.KeyId = nil }), "AccessDeniedException", "…")
+	expect(t, decrypt(asRoot(), func(in *kmsapi.DecryptInput) { in.KeyId = nil }), "ValidationException", "…")
+	expect(t, decrypt(asRoot(), func(in *kmsapi.DecryptInput) { in.KeyId = &sign }), "InvalidKeyUsageException", "…")
+	expect(t, decrypt(asRoot(), func(in *kmsapi.DecryptInput) { in.KeyId = &rsa }), "InvalidKeyUsageException", "…")
+	expect(t, decrypt(asRoot(), func(in *kmsapi.DecryptInput) { in.DryRun = nil }), "ValidationException", "1 validation error detected: Value null at 'ciphertextBlob'…")
+	expect(t, decrypt(asRoot(), func(in *kmsapi.DecryptInput) { in.DryRunModifiers = nil }), "ValidationException", "…")
+
+	none := func(*kmsapi.ReEncryptInput) {}
+	expect(t, reencrypt(asRoot(), none), "DryRunOperationException", dryRunText)
+	expect(t, reencrypt(asRoot(), func(in *kmsapi.ReEncryptInput) { in.DestinationKeyId = &sign }), "InvalidKeyUsageException", "…")
+	expect(t, reencrypt(asRoot(), func(in *kmsapi.ReEncryptInput) { in.DryRunModifiers = nil }), "ValidationException", "…")
+	w.allow(aliceARN, `{"Effect":"Allow","Action":"kms:ReEncryptFrom","Resource":"*"}`)
+	expect(t, reencrypt(asUser(aliceARN), none), "AccessDeniedException", deniedText(aliceARN, "kms:ReEncryptTo", w.keyARN(id), "because no identity-based policy allows the kms:ReEncryptTo action"))
+	must(w.DisableKey(asRoot(), &kmsapi.DisableKeyInput{KeyId: &id}))
+	expect(t, decrypt(asRoot(), same), "DisabledException", "…")
+}

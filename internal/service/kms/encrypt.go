@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/obscura-video/obscura/internal/access"
@@ -107,10 +108,17 @@ func (s *Service) Decrypt(ctx context.Context, in *kmsapi.DecryptInput) (*kmsapi
 		return nil, s.refuse(ctx)
 	}
 	algorithm := valueOr(in.EncryptionAlgorithm, symmetricAlgorithm)
-	p, err := s.decrypt(ctx, in.KeyId, in.CiphertextBlob, algorithm, use{
+	u := use{
 		operation: "Decrypt", need: enabled, context: in.EncryptionContext, tokens: in.GrantTokens,
 		extra: algorithmConditions(algorithm),
-	})
+	}
+	if ignoresCiphertext(in.DryRun, in.DryRunModifiers) {
+		if err := s.mayDecrypt(ctx, in.KeyId, algorithm, u); err != nil {
+			return nil, err
+		}
+		return nil, dryRun()
+	}
+	p, err := s.decrypt(ctx, in.KeyId, in.CiphertextBlob, algorithm, u)
 	if err != nil {
 		return nil, err
 	}
@@ -132,8 +140,40 @@ type opened struct {
 	plaintext  []byte
 }
 
+// ignoresCiphertext reports whether a request asks for the decision alone.
+func ignoresCiphertext(dryRun *bool, modifiers []string) bool {
+	return isTrue(dryRun) && slices.Contains(modifiers, kmsapi.DryRunModifierTypeIgnoreCiphertext)
+}
+
+// mayDecrypt decides about u, for a key that has to be named, and looks at no ciphertext.
+func (s *Service) mayDecrypt(ctx context.Context, keyID *string, algorithm string, u use) error {
+	if keyID == nil {
+		return s.unnamed(ctx, u, "KeyId is required when the ciphertext is ignored.")
+	}
+	k, err := s.keyFor(ctx, *keyID, u)
+	if err != nil {
+		return err
+	}
+	if !k.symmetric() && len(u.context) > 0 {
+		return invalid(noContext)
+	}
+	return k.mustDo(u.operation, kmsapi.KeyUsageTypeEncryptDecrypt, algorithm)
+}
+
+// unnamed refuses a request that has to name a key and does not, to those who may use any.
+func (s *Service) unnamed(ctx context.Context, u use, message string) error {
+	if err := s.decidePlain(ctx, u.operation, s.keyARN("*"), nil); err != nil {
+		return err
+	}
+	return invalid(message)
+}
+
 // decrypt decides about u and opens blob.
 func (s *Service) decrypt(ctx context.Context, keyID *string, blob []byte, algorithm string, u use) (opened, error) {
+	if blob == nil {
+		access.Exempt(ctx) // refused whoever asks
+		return opened{}, invalid("1 validation error detected: Value null at 'ciphertextBlob' failed to satisfy constraint: Member must not be null")
+	}
 	if algorithm != symmetricAlgorithm {
 		return s.decryptRSA(ctx, keyID, blob, algorithm, u)
 	}
@@ -220,18 +260,29 @@ func (s *Service) ReEncrypt(ctx context.Context, in *kmsapi.ReEncryptInput) (*km
 	from := valueOr(in.SourceEncryptionAlgorithm, symmetricAlgorithm)
 	to := valueOr(in.DestinationEncryptionAlgorithm, symmetricAlgorithm)
 	same := boolText(s.sameKey(in))
-	p, err := s.decrypt(ctx, in.SourceKeyId, in.CiphertextBlob, from, use{
+	source := use{
 		operation: "ReEncryptFrom", need: enabled, context: in.SourceEncryptionContext, tokens: in.GrantTokens,
 		extra: map[string][]string{"kms:encryptionalgorithm": {from}, "kms:reencryptonsamekey": {same}},
-	})
+	}
+	destination := use{
+		operation: "ReEncryptTo", need: enabled, context: in.DestinationEncryptionContext, tokens: in.GrantTokens,
+		extra: map[string][]string{"kms:encryptionalgorithm": {to}, "kms:reencryptonsamekey": {same}},
+	}
+	if ignoresCiphertext(in.DryRun, in.DryRunModifiers) {
+		if err := s.mayDecrypt(ctx, in.SourceKeyId, from, source); err != nil {
+			return nil, err
+		}
+		if err := s.mayDecrypt(ctx, in.DestinationKeyId, to, destination); err != nil {
+			return nil, err
+		}
+		return nil, dryRun()
+	}
+	p, err := s.decrypt(ctx, in.SourceKeyId, in.CiphertextBlob, from, source)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(p.plaintext)
-	k, err := s.keyFor(ctx, *in.DestinationKeyId, use{
-		operation: "ReEncryptTo", need: enabled, context: in.DestinationEncryptionContext, tokens: in.GrantTokens,
-		extra: map[string][]string{"kms:encryptionalgorithm": {to}, "kms:reencryptonsamekey": {same}},
-	})
+	k, err := s.keyFor(ctx, *in.DestinationKeyId, destination)
 	if err != nil {
 		return nil, err
 	}
