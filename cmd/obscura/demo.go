@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/obscura-video/obscura/consumer"
 	"github.com/obscura-video/obscura/internal/server"
 	"github.com/obscura-video/obscura/producer"
 )
@@ -29,11 +27,14 @@ func newDemo(t *terminal) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "See it work: a server, a camera and a verified view in one command",
-		Long: `Start a server in a temporary folder on free ports, stream the built-in clip into it, read it
-back, and check that every frame is the one that was sent. It then goes on until Ctrl-C, so
-that you can look around from another terminal.
+		Long: `Start a server in a temporary folder on free ports, and make the keys of an owner, a camera and
+a viewer. Stream the built-in clip into it, end-to-end encrypted; read it back, and check that
+every frame is the one that was sent and confirmed by the camera's signature. Then search the
+server's folder, and what it gives to an ordinary client, for pieces of the clip: there must be
+none. It goes on until Ctrl-C, so that you can look around from another terminal.
 
-It keeps nothing: Ctrl-C removes all, unless --data names a folder.`,
+It keeps nothing: Ctrl-C removes all, unless --data names a folder. Then the keys stay beside
+it, in a folder of that name with -keys.`,
 		Example: `  obscura demo
   obscura demo --once              end after the first verified view
   obscura demo --data ./demo-data  and keep what was recorded`,
@@ -74,12 +75,21 @@ func demo(ctx context.Context, t *terminal, o *demoOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	// The camera has a folder and a key of its own, so that the demo touches nothing of the user's.
+	keys := base
+	if o.data != "" {
+		keys = filepath.Clean(o.data) + "-keys"
+	}
+	h, err := newDemoHousehold(ctx, t, conn, keys, demoStream)
+	if err != nil {
+		return err
+	}
+	// The camera has folders of its own, so that the demo touches nothing of the user's.
 	c := &cameraOptions{
+		e2ee: true, folder: h.cameraKeys,
 		stream: demoStream, input: demoInput, loop: true, retention: 24 * time.Hour, fragment: producer.DefaultFragmentDuration,
 		buffer: filepath.Join(base, "buffer"), bufferKey: filepath.Join(base, "buffer.key"), bufferBytes: producer.DefaultBufferBytes,
 	}
-	return runDemo(ctx, t, o, c, conn, base)
+	return runDemo(ctx, t, o, c, conn, h, base)
 }
 
 // demoServer runs a server until stop is called, which waits for it.
@@ -101,16 +111,21 @@ func demoServer(ctx context.Context, data string) (stop func() error, err error)
 }
 
 // runDemo streams, views and verifies, and then goes on.
-func runDemo(ctx context.Context, t *terminal, o *demoOptions, c *cameraOptions, conn *connection, base string) (err error) {
+func runDemo(ctx context.Context, t *terminal, o *demoOptions, c *cameraOptions, conn *connection, h *demoHousehold, base string) (err error) {
 	began := time.Now()
 	if err := makeDemoStream(ctx, conn, c.retention); err != nil {
 		return err
 	}
+	home, err := c.household(ctx, t, conn)
+	if err != nil {
+		return err
+	}
+	defer home.end()
 	src, err := openSource(ctx, demoInput)
 	if err != nil {
 		return err
 	}
-	p, err := c.open(conn, src.tracks(), nil, t.log())
+	p, err := c.open(conn, src.tracks(), home, t.log())
 	if err != nil {
 		return err
 	}
@@ -129,141 +144,45 @@ func runDemo(ctx context.Context, t *terminal, o *demoOptions, c *cameraOptions,
 		}
 	}()
 	file := filepath.Join(base, "demo.mp4")
-	seen, err := demoView(ctx, t, conn, began, file)
+	v := &demoViewer{t: t, conn: conn, home: h, began: began}
+	seen, err := v.view(ctx, file)
 	if err != nil {
 		return err
 	}
-	if err := demoReport(ctx, t, conn, seen); err != nil || o.once {
+	found, err := v.search(ctx, []string{conn.data, c.buffer}, file, seen.bytes)
+	if err != nil {
 		return err
 	}
-	demoNext(t, conn, o, file)
-	bar := cameraProgress(t, demoStream, p, nil)
+	if err := demoReport(ctx, t, conn, seen, found); err != nil || o.once {
+		return err
+	}
+	demoNext(t, conn, o, h, file)
+	bar := cameraProgress(t, demoStream, p, home)
 	<-ctx.Done()
 	bar.stop()
 	t.note("stopping")
 	return nil
 }
 
-// demoSeen is what the first view found.
-type demoSeen struct {
-	pictures, sounds int
-	length           time.Duration
-}
-
-// demoView reads the stream from its beginning into a file, and holds each frame against the clip.
-func demoView(ctx context.Context, t *terminal, conn *connection, began time.Time, file string) (seen demoSeen, err error) {
-	co := consumer.Options{StreamName: demoStream, GiveUpAfter: 10 * time.Second, Log: slog.New(slog.DiscardHandler)}
-	conn.forConsumer(&co)
-	c, err := consumer.Open(co)
-	if err != nil {
-		return seen, err
-	}
-	defer c.Close()
-	f, err := createOutput(file)
-	if err != nil {
-		return seen, err
-	}
-	out := newFootage(f, formatMP4)
-	check, err := newClipCheck(ctx)
-	if err != nil {
-		return seen, err
-	}
-	var frames []consumer.Frame
-	for ev, err := range c.Events(ctx, consumer.ServerTime(began.Add(-time.Second))) {
-		if err != nil {
-			return seen, conn.explain("cannot view the demo", demoStream, err)
-		}
-		if ev.Fragment.Producer.Before(began) {
-			continue // of an earlier demo with the same data
-		}
-		switch ev.Kind {
-		case consumer.Begin:
-			frames = nil
-		case consumer.Arrived:
-			if check.frames == 0 && len(frames) == 0 {
-				t.note("first picture after %.1f s", time.Since(began).Seconds())
-			}
-			frames = append(frames, ev.Frame)
-		case consumer.Complete:
-			ev.Fragment.Frames = frames
-			if err := errors.Join(check.add(ev.Fragment), out.add(ev.Fragment)); err != nil {
-				return seen, &problem{What: "the demo's frames are not the ones that were sent", Why: err.Error(), Exit: exitDamaged, Err: err}
-			}
-		}
-		if ev.Kind == consumer.Complete && check.length() >= demoCheck {
-			break
-		}
-	}
-	return check.seen(), errors.Join(out.close(), f.keep())
-}
-
-// clipCheck holds frames against those of the clip, in their order.
-type clipCheck struct {
-	clip   *source
-	zero   time.Time // of the clip
-	last   time.Time
-	frames int
-	found  demoSeen
-}
-
-func newClipCheck(ctx context.Context) (*clipCheck, error) {
-	src, err := openSource(ctx, demoInput)
-	return &clipCheck{clip: src}, err
-}
-
-// add checks a fragment: bytes, track, key flag and, to the millisecond, time.
-func (c *clipCheck) add(f *consumer.Fragment) error {
-	for _, got := range f.Frames {
-		want, err := c.clip.next()
-		if err == io.EOF {
-			return nil // the clip has begun again
-		}
-		if err != nil {
-			return err
-		}
-		if c.frames == 0 {
-			c.zero = got.Time.Add(-want.at)
-		}
-		off := got.Time.Sub(c.zero) - want.at
-		if got.Track != want.track || got.Key != want.key || string(got.Data) != string(want.data) || off.Abs() > time.Millisecond {
-			return fmt.Errorf("frame %d at %s differs", c.frames, want.at)
-		}
-		c.frames++
-		c.last = got.Time
-		if isVideo(f.Tracks, got.Track) {
-			c.found.pictures++
-		} else {
-			c.found.sounds++
-		}
-	}
-	return nil
-}
-
-func (c *clipCheck) length() time.Duration { return c.last.Sub(c.zero) }
-
-func (c *clipCheck) seen() demoSeen {
-	s := c.found
-	s.length = c.length()
-	return s
-}
-
 // demoNext says what to try.
-func demoNext(t *terminal, conn *connection, o *demoOptions, file string) {
-	data := shellQuote(conn.data)
+func demoNext(t *terminal, conn *connection, o *demoOptions, h *demoHousehold, file string) {
+	data, keys := shellQuote(conn.data), shellQuote(h.viewerKeys.dir)
+	line := func(text string) { t.note("  %s", t.pasteable(text)) }
 	t.note("")
-	t.note("In another terminal:")
-	for _, line := range []string{
-		fmt.Sprintf("obscura view --data %s --stream %s --output - | ffplay -", data, demoStream),
-		fmt.Sprintf("obscura view --data %s --stream %s --from earliest --until-idle 3s --output demo.mkv", data, demoStream),
-		fmt.Sprintf(`eval "$(obscura env --data %s)"; aws kinesisvideo list-streams`, data),
-	} {
-		t.note("  %s", t.pasteable(line))
+	t.note("In another terminal, with the viewer's keys:")
+	line(fmt.Sprintf("obscura view --data %s --stream %s --keys %s --output - | ffplay -", data, demoStream, keys))
+	line(fmt.Sprintf("obscura view --data %s --stream %s --keys %s --from earliest --until-idle 3s --output demo.mkv", data, demoStream, keys))
+	t.note("and without them, as the server's own administrator; ffprobe finds \"Video: none\":")
+	line(fmt.Sprintf("obscura view --data %s --stream %s --output nothing.mkv", data, demoStream))
+	if e, err := readEndpoints(conn.data); err == nil {
+		line(fmt.Sprintf(`eval "$(obscura env --data %s)"; timeout 5 aws kinesis-video-media get-media --endpoint-url %s --stream-name %s --start-selector StartSelectorType=EARLIEST sealed.mkv; ffprobe -hide_banner sealed.mkv`,
+			data, e.Media, demoStream))
 	}
-	t.note("  %s   is what was viewed and checked", file)
+	t.note("%s is what was viewed and checked.", file)
 	t.note("")
 	if o.data == "" {
 		t.note("It keeps nothing; Ctrl-C removes all.")
 	} else {
-		t.note("Ctrl-C ends it; %s stays.", conn.data)
+		t.note("Ctrl-C ends it; %s and the keys beside it stay.", conn.data)
 	}
 }

@@ -20,12 +20,16 @@ type demoHousehold struct {
 	box                   household.Mailbox
 }
 
-// newDemoHousehold makes the devices, founds the household and lets camera and viewer in. In life a person pairs them; here all
-// are in one process, and the pin goes from one to the other by hand.
+// newDemoHousehold makes the devices, unless they are there, founds the household and lets camera and viewer in. In life a
+// person pairs them; here all are in one process, and the pin goes from one to the other by hand.
 func newDemoHousehold(ctx context.Context, t *terminal, conn *connection, base, name string) (*demoHousehold, error) {
 	h := &demoHousehold{box: conn.mailbox(name)}
 	create := func(folder string, kind household.Kind) (keyFolder, *household.Device, error) {
 		k := keyFolder{dir: filepath.Join(base, folder), passphraseFD: -1}
+		if k.exists() { // of an earlier demo that was kept
+			d, err := k.open(t)
+			return k, d, err
+		}
 		kind.Household, kind.Server = name, conn.address()
 		d, err := k.createBy(t, byFile, kind)
 		return k, d, err
@@ -47,6 +51,9 @@ func newDemoHousehold(ctx context.Context, t *terminal, conn *connection, base, 
 }
 
 func (h *demoHousehold) meet(ctx context.Context) error {
+	if h.owner.Trust() != nil && h.camera.Trust() != nil && h.viewer.Trust() != nil {
+		return nil
+	}
 	first, err := h.owner.Draft(nil) // a demo has nothing that would have to be recovered
 	if err != nil {
 		return err

@@ -40,6 +40,7 @@ func makeDemoStream(ctx context.Context, conn *connection, retention time.Durati
 	kv := kvapi.NewClient(conn.caller(ctx, "kinesisvideo"))
 	_, err := kv.CreateStream(ctx, &kvapi.CreateStreamInput{
 		StreamName: new(demoStream), DataRetentionInHours: new(int64(retention / time.Hour)),
+		Tags: map[string]string{"obscura:RequireE2EE": "true"},
 	})
 	var r *protocol.ResponseError
 	if err == nil || errors.As(err, &r) && r.Code == "ResourceInUseException" {
@@ -49,7 +50,7 @@ func makeDemoStream(ctx context.Context, conn *connection, retention time.Durati
 }
 
 // demoReport prints what was checked: each line is a fact that was asked for now.
-func demoReport(ctx context.Context, t *terminal, conn *connection, seen demoSeen) error {
+func demoReport(ctx context.Context, t *terminal, conn *connection, seen demoSeen, found demoFound) error {
 	version, err := tlsVersion(ctx, conn)
 	if err != nil {
 		return conn.explain("cannot check the demo's TLS", demoStream, err)
@@ -62,15 +63,20 @@ func demoReport(ctx context.Context, t *terminal, conn *connection, seen demoSee
 	if err != nil {
 		return conn.explain("cannot look up the demo's audit events", demoStream, err)
 	}
-	count := fmt.Sprint(events)
+	recorded := fmt.Sprint(events)
 	if more {
-		count += " or more"
+		recorded += " or more"
 	}
 	fmt.Fprintf(t.out, "ok  frames      %d pictures and %d pieces of sound (%.1f s) came back byte for byte, in order, to the millisecond\n",
 		seen.pictures, seen.sounds, seen.length.Seconds())
+	fmt.Fprintf(t.out, "ok  end to end  %s confirmed by the signature of %s, %d missing; sealed for %s under roster v%d\n",
+		count(seen.fragments, "fragment", "fragments"), seen.signer, seen.missing,
+		count(int(seen.last.Recipients), "viewer", "viewers"), seen.last.RosterVersion)
+	fmt.Fprintf(t.out, "ok  the server  has none of %d pieces of the clip: not in %d files (%s), not in what GetMedia gives (%s); the viewer has %d of them so far\n",
+		found.pieces, found.files, byteSize(found.onDisk), byteSize(found.media), found.control)
 	fmt.Fprintf(t.out, "ok  on the wire %s\n", version)
 	fmt.Fprintf(t.out, "ok  at rest     XAES-256-GCM, a key for each frame, under %s\n", key)
-	fmt.Fprintf(t.out, "ok  audit       %s events recorded\n", count)
+	fmt.Fprintf(t.out, "ok  audit       %s events recorded\n", recorded)
 	return nil
 }
 

@@ -294,7 +294,10 @@ func TestDemoOnceVerifies(t *testing.T) {
 	}
 	home(t)
 	out := mustRun(t, "demo", "--once")
-	for _, want := range []string{"60 pictures", "TLS 1.3", "arn:aws:kms:us-east-1:000000000000:key/", "events recorded"} {
+	for _, want := range []string{
+		"60 pictures", `1 fragment confirmed by the signature of "Front door", 0 missing; sealed for 1 viewer`, "has none of 180 pieces", "the viewer has 60",
+		"TLS 1.3", "arn:aws:kms:us-east-1:000000000000:key/", "events recorded",
+	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in\n%s", want, out)
 		}

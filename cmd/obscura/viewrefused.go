@@ -133,7 +133,7 @@ func (v *sealedView) nextFor(c e2ee.Code) string {
 // finish tells what came of it all.
 func (v *sealedView) finish(err error) error {
 	confirmed, missing, refused := v.state.totals()
-	v.t.note("%d fragments confirmed, %d missing, %d refused", confirmed, missing, refused)
+	v.t.note("%s confirmed, %d missing, %d refused", count(int(confirmed), "fragment", "fragments"), missing, refused)
 	var known *problem
 	if v.out.fragments == 0 && v.last != nil && !errors.As(err, &known) {
 		return v.noKey(v.last)

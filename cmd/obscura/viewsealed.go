@@ -192,7 +192,7 @@ func (v *sealedView) tellGap(r *e2ee.Report) {
 	}
 	if r.Missing > 0 {
 		v.state.count(r.Missing, 0)
-		v.t.note("gap: %d fragments numbered by the camera were not delivered, before %s", r.Missing, sayMoment(r.Capture))
+		v.t.note("gap: %s numbered by the camera not delivered, before %s", count(int(r.Missing), "fragment", "fragments"), sayMoment(r.Capture))
 	}
 	if r.Unlinked && v.connected {
 		v.t.note("gap: the camera began anew at %s and does not say where it had stopped; what is missing before is not known", sayMoment(r.Capture))
