@@ -90,7 +90,7 @@ func (o *cameraOptions) check() error {
 }
 
 func camera(ctx context.Context, t *terminal, o *cameraOptions) error {
-	conn, err := o.connect()
+	conn, err := o.connect(t)
 	if err != nil {
 		return err
 	}
@@ -103,14 +103,14 @@ func camera(ctx context.Context, t *terminal, o *cameraOptions) error {
 }
 
 // connect settles who sends, and where: a device by its certificate, or whoever has an access key.
-func (o *cameraOptions) connect() (*connection, error) {
+func (o *cameraOptions) connect(t *terminal) (*connection, error) {
 	if o.device == "" {
 		if err := o.check(); err != nil {
 			return nil, err
 		}
 		return o.target.find()
 	}
-	d, err := deviceConnection(o.device)
+	d, err := deviceConnection(o.device, t.log())
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"sync"
@@ -32,6 +33,7 @@ type deviceCredentials struct {
 	expires time.Time
 	tried   time.Time
 	now     func() time.Time
+	log     *slog.Logger
 }
 
 // deviceTarget is where an enrolled device sends to, and as which.
@@ -41,12 +43,12 @@ type deviceTarget struct {
 }
 
 // deviceConnection is a connection as the device of a folder: no access key is involved.
-func deviceConnection(dir string) (*deviceTarget, error) {
+func deviceConnection(dir string, log *slog.Logger) (*deviceTarget, error) {
 	d, err := openDeviceFolder(dir)
 	if err != nil {
 		return nil, err
 	}
-	c := &deviceCredentials{folder: d, now: time.Now}
+	c := &deviceCredentials{folder: d, now: time.Now, log: log}
 	return &deviceTarget{d.endpoint.ThingName, &connection{
 		endpoint: d.endpoint.APIEndpoint, region: d.endpoint.Region, roots: d.roots, credentials: c.get,
 	}}, nil
@@ -64,7 +66,9 @@ func (c *deviceCredentials) get(ctx context.Context) (sigv4.Credentials, error) 
 	c.tried = now
 	if now.After(c.folder.due()) {
 		// When that fails, the certificate is still good for a while, and the next refresh tries again.
-		_ = c.folder.renew(ctx)
+		if err := c.folder.renew(ctx); err != nil {
+			c.log.WarnContext(ctx, "the device's certificate was not renewed", "expires", c.folder.pair.Leaf.NotAfter, "error", err)
+		}
 	}
 	got, err := c.folder.assume(ctx)
 	switch refused, ok := errors.AsType[*protocol.ResponseError](err); {

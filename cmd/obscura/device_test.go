@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,7 +64,7 @@ func obscura(t *testing.T, stdin string, args ...string) (code int, out string) 
 
 func credentialsOf(t *testing.T, dir string) error {
 	t.Helper()
-	d, err := deviceConnection(dir)
+	d, err := deviceConnection(dir, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,5 +185,100 @@ func TestDeviceCredentialsAreKeptWhileTheServerIsAway(t *testing.T) {
 	now = c.expires
 	if _, err := c.get(t.Context()); err == nil {
 		t.Error("credentials after their end")
+	}
+}
+
+// TestRunningCameraRenewsItsCertificate: whoever obtains credentials in the last third of the certificate's life gets a
+// new certificate too; a renewal that fails is told, and costs nothing before the end.
+func TestRunningCameraRenewsItsCertificate(t *testing.T) {
+	data, endpoint := serveDevices(t)
+	_, token := obscura(t, "", "device", "invite", "door", "--data", data)
+	dir := filepath.Join(t.TempDir(), "door")
+	obscura(t, token, "device", "enroll", "--token-file", "-", "--endpoint", endpoint, "--dir", dir)
+	d, err := openDeviceFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	now := d.pair.Leaf.NotAfter.Add(-31 * 24 * time.Hour) // of 90 days
+	c := &deviceCredentials{folder: d, now: func() time.Time { return now }, log: slog.New(slog.NewTextHandler(&log, nil))}
+	serial := func() string { return d.pair.Leaf.SerialNumber.String() }
+	first := serial()
+	get := func() {
+		t.Helper()
+		now = now.Add(time.Hour) // the credentials end within that
+		if _, err := c.get(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	get()
+	if serial() != first {
+		t.Fatal("renewed before its time")
+	}
+	now = now.Add(48 * time.Hour)
+	get()
+	if serial() == first {
+		t.Fatal("not renewed in the last third of its life")
+	}
+	again, err := openDeviceFolder(dir)
+	if err != nil || again.pair.Leaf.SerialNumber.String() != serial() {
+		t.Errorf("the folder holds another certificate: %v", err)
+	}
+	if log.Len() > 0 {
+		t.Errorf("warned: %s", &log)
+	}
+}
+
+// TestFailedRenewalIsTold: the camera goes on, and says what the operator has to know while there is time.
+func TestFailedRenewalIsTold(t *testing.T) {
+	data, endpoint := serveDevices(t)
+	_, token := obscura(t, "", "device", "invite", "door", "--data", data)
+	dir := filepath.Join(t.TempDir(), "door")
+	obscura(t, token, "device", "enroll", "--token-file", "-", "--endpoint", endpoint, "--dir", dir)
+	d, err := openDeviceFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	now := d.pair.Leaf.NotAfter.Add(-time.Hour)
+	c := &deviceCredentials{folder: d, now: func() time.Time { return now }, log: slog.New(slog.NewTextHandler(&log, nil))}
+	if err := os.Chmod(dir, 0o500); err != nil { // the next pair cannot be written
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Chmod(dir, 0o700) })
+	if os.Getuid() == 0 { // to whom the mode says nothing
+		if err := os.MkdirAll(filepath.Join(dir, deviceKeyFile+nextSuffix, "in the way"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.get(t.Context()); err != nil {
+		t.Fatalf("the certificate is good for another hour: %v", err)
+	}
+	if !strings.Contains(log.String(), "was not renewed") {
+		t.Errorf("log: %q", &log)
+	}
+}
+
+// TestCameraSendsAsADevice: by its certificate alone, to the stream of its own name; nobody has given it an access key.
+func TestCameraSendsAsADevice(t *testing.T) {
+	home(t)
+	data, endpoint := serveDevices(t)
+	_, token := obscura(t, "", "device", "invite", "door", "--data", data)
+	dir := filepath.Join(t.TempDir(), "door")
+	obscura(t, token, "device", "enroll", "--token-file", "-", "--endpoint", endpoint, "--dir", dir)
+	mustRun(t, "camera", "--device", dir, "--input", "demo", "--fast")
+	file := filepath.Join(t.TempDir(), "a.mkv")
+	mustRun(t, "view", "--data", data, "--stream", "door", "--from", "earliest", "--until-idle", "300ms", "--output", file)
+	got, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameFrames(t, got, demoClip)
+	if code, _, stderr := command(t, "camera", "--device", dir, "--stream", "yard", "--input", "demo", "--fast"); code != exitRefused {
+		t.Errorf("another's stream: exit %d\n%s", code, stderr)
+	}
+	obscura(t, "", "device", "revoke", "door", "--data", data)
+	if code, _, stderr := command(t, "camera", "--device", dir, "--input", "demo", "--fast"); code != exitRefused || !strings.Contains(stderr, "revoked") {
+		t.Errorf("after its revocation: exit %d\n%s", code, stderr)
 	}
 }

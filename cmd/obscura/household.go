@@ -36,11 +36,11 @@ func (h *householdFlags) addPairFlags(f *pflag.FlagSet) {
 }
 
 // connect finds the server, as an enrolled device if one is named.
-func (h *householdFlags) connect() (*connection, error) {
+func (h *householdFlags) connect(t *terminal) (*connection, error) {
 	if h.device == "" {
 		return h.find()
 	}
-	d, err := deviceConnection(h.device)
+	d, err := deviceConnection(h.device, t.log())
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func (h *householdFlags) member(t *terminal) (*member, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := h.connect()
+	conn, err := h.connect(t)
 	if err != nil {
 		return nil, err
 	}

@@ -238,7 +238,7 @@ func keysRecover(ctx context.Context, t *terminal, o *recoverOptions) error {
 	if err != nil {
 		return err
 	}
-	conn, err := o.connect()
+	conn, err := o.connect(t)
 	if err != nil {
 		return err
 	}

@@ -89,7 +89,7 @@ type joiner struct {
 }
 
 func pair(ctx context.Context, t *terminal, o *pairOptions) error {
-	conn, err := o.connect()
+	conn, err := o.connect(t)
 	if err != nil {
 		return err
 	}
