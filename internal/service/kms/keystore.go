@@ -9,13 +9,17 @@ import (
 )
 
 // DescribeCustomKeyStores answers that there are none: this server keeps all keys itself.
-// Errors: CustomKeyStoreNotFoundException when one is asked for by id or name.
+// Errors: CustomKeyStoreNotFoundException when one is asked for by id or name; InvalidMarkerException for any marker,
+// since no list of none ends with one.
 func (s *Service) DescribeCustomKeyStores(ctx context.Context, in *kmsapi.DescribeCustomKeyStoresInput) (*kmsapi.DescribeCustomKeyStoresOutput, error) {
 	if err := s.decidePlain(ctx, "DescribeCustomKeyStores", "*", nil); err != nil {
 		return nil, err
 	}
 	if in.CustomKeyStoreId != nil || in.CustomKeyStoreName != nil {
 		return nil, &kmsapi.CustomKeyStoreNotFoundException{}
+	}
+	if in.Marker != nil {
+		return nil, &kmsapi.InvalidMarkerException{}
 	}
 	return &kmsapi.DescribeCustomKeyStoresOutput{CustomKeyStores: []*kmsapi.CustomKeyStoresListEntry{}, Truncated: new(bool)}, nil
 }

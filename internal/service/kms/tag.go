@@ -30,13 +30,17 @@ func (s *Service) TagResource(ctx context.Context, in *kmsapi.TagResourceInput) 
 	return &kmsapi.TagResourceOutput{}, err
 }
 
-// UntagResource removes tags; keys that the key does not have are no error. Errors: as TagResource.
+// UntagResource removes tags; keys that the key does not have are no error. Errors: as TagResource, so for AWS's own
+// tags, which nobody removes.
 func (s *Service) UntagResource(ctx context.Context, in *kmsapi.UntagResourceInput) (*kmsapi.UntagResourceOutput, error) {
 	k, err := s.keyFor(ctx, *in.KeyId, use{
 		operation: "UntagResource", byID: true, need: notPending, extra: map[string][]string{"aws:tagkeys": in.TagKeys},
 	})
 	if err != nil {
 		return nil, err
+	}
+	if slices.ContainsFunc(in.TagKeys, reserved) {
+		return nil, reservedTag()
 	}
 	err = s.alter(ctx, k, notPending, func(r *record, _ time.Time) error {
 		r.Tags = maps.Clone(r.Tags)
@@ -69,6 +73,13 @@ func (s *Service) ListResourceTags(ctx context.Context, in *kmsapi.ListResourceT
 	return out, nil
 }
 
+// reserved says that a tag key is one of AWS's own.
+func reserved(tagKey string) bool { return strings.HasPrefix(strings.ToLower(tagKey), "aws:") }
+
+func reservedTag() error {
+	return &kmsapi.TagException{Message: "Tags beginning with aws: are reserved"}
+}
+
 // addTags returns old with more over it. Errors: TagException.
 func addTags(old map[string]string, more []*kmsapi.Tag) (map[string]string, error) {
 	all := maps.Clone(old)
@@ -78,8 +89,8 @@ func addTags(old map[string]string, more []*kmsapi.Tag) (map[string]string, erro
 	seen := map[string]bool{}
 	for _, tag := range more {
 		tagKey := *tag.TagKey
-		if strings.HasPrefix(strings.ToLower(tagKey), "aws:") {
-			return nil, &kmsapi.TagException{Message: "Tags beginning with aws: are reserved"}
+		if reserved(tagKey) {
+			return nil, reservedTag()
 		}
 		if seen[tagKey] {
 			return nil, &kmsapi.TagException{Message: "Duplicate tag keys"}
