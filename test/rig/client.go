@@ -42,11 +42,10 @@ func (s *Server) V1(c sigv4.Credentials) *session.Session {
 	if err != nil {
 		panic(err)
 	}
-	client := &http.Client{Transport: s.HTTP.Transport.(*http.Transport).Clone()}
 	return session.Must(session.NewSessionWithOptions(session.Options{
 		CustomCABundle: bytes.NewReader(ca),
 		Config: awsv1.Config{
-			Region: awsv1.String(s.Region), Endpoint: awsv1.String(s.API), HTTPClient: client, MaxRetries: awsv1.Int(0),
+			Region: awsv1.String(s.Region), Endpoint: awsv1.String(s.API), HTTPClient: s.copyOfHTTP(), MaxRetries: awsv1.Int(0),
 			Credentials: credentialsv1.NewStaticCredentials(c.AccessKeyID, c.SecretAccessKey, c.SessionToken),
 		},
 	}))

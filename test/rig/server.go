@@ -40,6 +40,33 @@ type Server struct {
 	HTTP *http.Client
 	// Log is everything that the server wrote to its log so far.
 	Log *Log
+
+	copies *copies
+}
+
+// copies are the copies of an HTTP client that were given away. They may be used concurrently.
+type copies struct {
+	mu  sync.Mutex
+	all []*http.Client
+}
+
+// copyOfHTTP is HTTP for a client that alters what it is given.
+func (s *Server) copyOfHTTP() *http.Client {
+	c := &http.Client{Transport: s.HTTP.Transport.(*http.Transport).Clone()}
+	s.copies.mu.Lock()
+	defer s.copies.mu.Unlock()
+	s.copies.all = append(s.copies.all, c)
+	return c
+}
+
+// closeIdle closes all connections on which nothing is asked.
+func (s *Server) closeIdle() {
+	s.HTTP.CloseIdleConnections()
+	s.copies.mu.Lock()
+	defer s.copies.mu.Unlock()
+	for _, c := range s.copies.all {
+		c.CloseIdleConnections()
+	}
 }
 
 // Log collects what a server writes. It may be used concurrently.
@@ -97,18 +124,19 @@ func Run(t testing.TB, options ...func(*server.Config)) (_ *Server, stop func())
 	client := clientOf(t, s.Endpoints(), log)
 	waitReady(t, client)
 	return client, sync.OnceFunc(func() {
+		client.closeIdle() // else a server of HTTP/2 waits a second for their end
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("server ended: %v", err)
 		}
-		client.HTTP.CloseIdleConnections()
+		client.closeIdle()
 	})
 }
 
 // clientOf reads what the data directory says to clients.
 func clientOf(t testing.TB, e server.Endpoints, log *Log) *Server {
 	t.Helper()
-	return &Server{Endpoints: e, Root: readCredentials(t, filepath.Join(e.Data, "credentials")), HTTP: trusting(t, e.CAFile), Log: log}
+	return &Server{Endpoints: e, Root: readCredentials(t, filepath.Join(e.Data, "credentials")), HTTP: trusting(t, e.CAFile), Log: log, copies: new(copies)}
 }
 
 func trusting(t testing.TB, caFile string) *http.Client {
