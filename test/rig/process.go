@@ -54,6 +54,9 @@ func Main(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := os.Chmod(dir, 0o711); err != nil { // other users may run the program, see StartProcessAs
+		return 1, err
+	}
 	if err := os.Setenv(buildFolder, dir); err != nil {
 		return 1, err
 	}
@@ -64,6 +67,7 @@ func Main(m *testing.M) (code int, err error) {
 type Process struct {
 	*Server
 	t    testing.TB
+	as   *syscall.SysProcAttr
 	args []string
 	cmd  *exec.Cmd
 	end  chan struct{} // closed when the process has ended
@@ -72,8 +76,14 @@ type Process struct {
 // StartProcess runs `obscura serve` over a data directory, on free ports, until the test ends.
 func StartProcess(t testing.TB, data string, args ...string) *Process {
 	t.Helper()
+	return StartProcessAs(t, nil, data, args...)
+}
+
+// StartProcessAs is StartProcess with attributes of the process, such as its user.
+func StartProcessAs(t testing.TB, as *syscall.SysProcAttr, data string, args ...string) *Process {
+	t.Helper()
 	listen := []string{"--listen-api", lastingAddress(t), "--listen-media", lastingAddress(t), "--listen-device", lastingAddress(t), "--listen-admin", lastingAddress(t)}
-	p := &Process{t: t, args: slices.Concat([]string{"serve", "--data", data, "--log-level", "debug"}, args)}
+	p := &Process{t: t, as: as, args: slices.Concat([]string{"serve", "--data", data, "--log-level", "debug"}, args)}
 	log := new(Log)
 	p.run(log, listen)
 	e := p.awaitEndpoints(data, log)
@@ -109,7 +119,7 @@ func lastingAddress(t testing.TB) string {
 func (p *Process) run(log *Log, listen []string) {
 	p.t.Helper()
 	p.cmd = exec.Command(Binary(p.t), slices.Concat(p.args, listen)...)
-	p.cmd.Stderr, p.cmd.Stdout = log, log
+	p.cmd.Stderr, p.cmd.Stdout, p.cmd.SysProcAttr = log, log, p.as
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
@@ -133,6 +143,15 @@ func (p *Process) awaitEndpoints(data string, log *Log) server.Endpoints {
 	}
 	p.t.Fatalf("server did not start:\n%s", log)
 	return server.Endpoints{}
+}
+
+// Signal sends the process a signal that ends it, and returns when it is gone.
+func (p *Process) Signal(s os.Signal) error {
+	err := p.cmd.Process.Signal(s)
+	if err == nil {
+		<-p.end
+	}
+	return err
 }
 
 // Kill ends the process as a power cut would: it gets no chance to say goodbye. It returns when it is gone.
