@@ -3,6 +3,7 @@
 package secrecy
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"math/bits"
@@ -84,10 +85,16 @@ func (n *needles) find(text []byte) (name string, at int) {
 // findIn searches every file under a folder, and says what it found and how many bytes it read.
 func (n *needles) findIn(dir string) (found []string, read int64, err error) {
 	err = filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) && name != dir {
+			return nil // likewise, a folder
+		}
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
 		text, err := os.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // a running server tidies up
+		}
 		if err != nil {
 			return err
 		}
