@@ -188,7 +188,7 @@ func explainStanding(p *problem, err error) bool {
 	case errors.Is(err, household.ErrNameTaken), errors.Is(err, household.ErrAmbiguous):
 		p.Exit, p.Next = exitConflict, "obscura roster show"
 	case errors.Is(err, household.ErrProposed):
-		p.Why, p.Exit = "it is signed, and more owners must sign", exitConflict
+		p.What, p.Why, p.Exit = "the change waits for other owners", "it is signed here, and more must sign", exitConflict
 		p.Next = "on another owner's device:  obscura roster cosign"
 	case errors.Is(err, household.ErrMeanwhile):
 		p.Why, p.Exit, p.Next = "another owner changed the roster meanwhile", exitConflict, "do it again"

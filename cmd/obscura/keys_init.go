@@ -51,6 +51,9 @@ func keysInit(ctx context.Context, t *terminal, o *initOptions) error {
 	if o.waived != "" && o.waived != waiver {
 		return usageError{fmt.Errorf("--no-recovery wants the words %q, and nothing else", waiver)}
 	}
+	if o.waived == "" && o.file == "" && !t.canAsk() {
+		return errNoKitWay
+	}
 	conn, err := o.connect(t)
 	if err != nil {
 		return err
@@ -81,6 +84,9 @@ func (o *initOptions) firstDevice(t *terminal, conn *connection) (*household.Dev
 	if d.Trust() != nil || d.Identity(e2ee.RoleOwner) == nil {
 		dir, _ := o.path()
 		return nil, explainFolder(dir, household.ErrDevice)
+	}
+	if err := d.Rename(cmp.Or(o.name, d.Name())); err != nil {
+		return nil, err
 	}
 	return d, d.Move(cmp.Or(o.household, d.Household()), conn.address())
 }

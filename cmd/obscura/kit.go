@@ -50,7 +50,7 @@ func (k *kitFlags) handOver(ctx context.Context, t *terminal, kit *e2ee.KEMKey, 
 		return k.writeFile(t, kit, page)
 	}
 	if !t.canAsk() {
-		return usageError{errors.New("there is no terminal to show the recovery kit on: give --kit-file FILE, and print and delete that")}
+		return errNoKitWay
 	}
 	t.note("If every device is lost, this paper is the only way to your footage. We cannot help.")
 	fmt.Fprintf(t.out, "\n%s\n", page)
@@ -61,6 +61,9 @@ func (k *kitFlags) handOver(ctx context.Context, t *terminal, kit *e2ee.KEMKey, 
 	t.note("Kit tried %s. It is still on this screen: clear it when it is on paper.", time.Now().Format("2 Jan 2006"))
 	return nil
 }
+
+// errNoKitWay says that nobody could be shown a kit.
+var errNoKitWay = usageError{errors.New("there is no terminal to show the recovery kit on: give --kit-file FILE, and print and delete that")}
 
 // errWaived says that the person wants no recovery kit.
 var errWaived = errors.New("waived")
