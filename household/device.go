@@ -51,6 +51,7 @@ type Device struct {
 	dir   string
 	store *e2ee.KeyStore
 	now   func() time.Time
+	guest bool // of a link, for as long as the process lives
 
 	mu       sync.Mutex // guards what follows; the folder's lock is taken while it is held
 	state    state
@@ -322,6 +323,9 @@ func (d *Device) saveTrust(b []byte) error {
 
 // self is the identity that the device is known by on the roster: who is sealed for, or who seals.
 func (d *Device) self() e2ee.Fingerprint {
+	if d.guest {
+		return d.keys[0].Fingerprint()
+	}
 	for _, id := range []*e2ee.Identity{d.consumer, d.producer, d.owner} {
 		if id != nil {
 			return id.Fingerprint()

@@ -30,6 +30,10 @@ func (d *Device) Follow(ctx context.Context, box Mailbox, log *slog.Logger) erro
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	if d.guest {
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
 	f := follower{Device: d, box: box, log: log}
 	for ctx.Err() == nil {
 		err := f.step(ctx)

@@ -24,7 +24,7 @@ func (d *Device) TakeGrants(ctx context.Context, box Mailbox, streamName string)
 	if err != nil {
 		return 0, err
 	}
-	all, err := listAll(ctx, box, grantPrefix(d.consumer.Fingerprint(), e2ee.StreamIDOf(streamName)))
+	all, err := listAll(ctx, box, grantPrefix(d.self(), e2ee.StreamIDOf(streamName)))
 	if err != nil {
 		return 0, fmt.Errorf("household: list grants: %w", err)
 	}

@@ -6,8 +6,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -98,56 +98,48 @@ func of64(b []byte) (v uint64) {
 	return v
 }
 
-// Opener opens what was granted to the guest, from the mailbox of the link's household. Its fragments may be any: it is for an
-// archive.
+// Device makes the guest a device for as long as the process lives. Its folder is a temporary one, sealed by a key that only memory
+// holds; done removes it. Its grants are taken by TakeGrants, like any device's; it follows no roster, for the link's is the one that
+// its grants were made under.
 //
-// Errors: e2ee.ErrPairing when the mailbox has another roster than the link pins; ErrNoObject when there is no grant, or not any
-// more; those of the mailbox and of a grant that does not open.
-func (l *GuestLink) Opener(ctx context.Context, box Mailbox, adjust func(*e2ee.OpenerConfig)) (*e2ee.Opener, error) {
+// Errors: e2ee.ErrPairing when the mailbox has another roster than the link pins; ErrNoObject; the mailbox's.
+func (l *GuestLink) Device(ctx context.Context, box Mailbox) (d *Device, done func(), err error) {
+	signed, err := box.Get(ctx, rosterKey(l.Pin.Version), 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("household: get roster %d: %w", l.Pin.Version, err)
+	}
+	dir, err := os.MkdirTemp("", "obscura-guest-")
+	if err != nil {
+		return nil, nil, fmt.Errorf("household: guest: %w", err)
+	}
+	done = func() { os.RemoveAll(dir) }
+	if d, err = l.device(dir, signed); err != nil {
+		done()
+		return nil, nil, err
+	}
+	return d, done, nil
+}
+
+// forgotten is the key of a store that nobody will open again.
+type forgotten struct{ key []byte }
+
+// StoreKey returns the key.
+func (f forgotten) StoreKey([]byte) ([]byte, error) { return f.key, nil }
+
+func (l *GuestLink) device(dir string, signed []byte) (*Device, error) {
+	store, err := e2ee.OpenKeyStore(dir, forgotten{e2ee.NewSeed()})
+	if err != nil {
+		return nil, err
+	}
 	key, err := e2ee.NewKEMKey(l.Seed)
 	if err != nil {
 		return nil, err
 	}
-	signed, err := box.Get(ctx, rosterKey(l.Pin.Version), 0)
-	if err != nil {
-		return nil, fmt.Errorf("household: get roster %d: %w", l.Pin.Version, err)
-	}
-	forget := func([]byte) error { return nil }
-	t, err := e2ee.NewTrust(l.Pin, signed, key.Fingerprint(), forget)
-	if err != nil {
+	d := &Device{dir: dir, store: store, now: time.Now, guest: true, asked: map[e2ee.Fingerprint]uint32{}}
+	d.keys = []*e2ee.KEMKey{key}
+	d.state = state{Version: stateVersion, Name: "guest", Household: l.Household, Server: l.Server, Keys: []kem{{Number: 1}}}
+	if err := d.saveState(); err != nil {
 		return nil, err
 	}
-	cfg := e2ee.OpenerConfig{Trust: t, Stream: l.Stream, Self: key.Fingerprint(), Keys: []*e2ee.KEMKey{key}, Archive: true}
-	if adjust != nil {
-		adjust(&cfg)
-	}
-	o, err := e2ee.NewOpener(cfg)
-	if err != nil {
-		return nil, err
-	}
-	return o, l.addGrants(ctx, box, o, key.Fingerprint())
-}
-
-func (l *GuestLink) addGrants(ctx context.Context, box Mailbox, o *e2ee.Opener, guest e2ee.Fingerprint) error {
-	prefix := grantPrefix(guest, e2ee.StreamIDOf(l.Stream))
-	all, err := listAll(ctx, box, prefix)
-	if err != nil {
-		return fmt.Errorf("household: list grants: %w", err)
-	}
-	var errs []error
-	good := 0
-	for _, object := range all[:min(len(all), maxGrants)] {
-		g, err := box.Get(ctx, object.Key, 0)
-		if err == nil {
-			err = o.AddGrant(g)
-		}
-		if err == nil {
-			good++
-		}
-		errs = append(errs, err)
-	}
-	if good > 0 {
-		return nil
-	}
-	return errors.Join(append(errs, fmt.Errorf("%w: %s*", ErrNoObject, prefix))...)
+	return d, d.pin(func() (*e2ee.Trust, error) { return e2ee.NewTrust(l.Pin, signed, key.Fingerprint(), d.saveTrust) })
 }

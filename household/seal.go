@@ -102,7 +102,7 @@ func (d *Device) Opener(stream string, adjust func(*e2ee.OpenerConfig)) (*Opener
 	consumer := d.consumer
 	d.mu.Unlock()
 	switch {
-	case consumer == nil:
+	case consumer == nil && !d.guest:
 		return nil, fmt.Errorf("%w: it has no viewer's key", ErrRole)
 	case cfg.Trust == nil:
 		return nil, ErrNotPaired

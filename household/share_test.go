@@ -101,15 +101,25 @@ func TestGuestOpensWhatTheLinkIsFor(t *testing.T) {
 	text := link.Text()
 	got, err := ParseGuestLink("  " + text[:40] + "\n" + text[40:] + "\n")
 	h.ok(err)
-	o, err := got.Opener(h.ctx, h.box, nil)
-	h.ok(err)
-	if n := opens(o, a); n != 6 {
-		t.Errorf("the guest opens %d, want 6", n)
+	guest := func(l *GuestLink, box Mailbox) (taken int, opened int, err error) {
+		d, done, err := l.Device(h.ctx, box)
+		if err != nil {
+			return 0, 0, err
+		}
+		defer done()
+		h.ok(d.Sync(h.ctx, box))
+		if taken, err = d.TakeGrants(h.ctx, box, l.Stream); err != nil {
+			return taken, 0, err
+		}
+		return taken, opens(h.opener(d, l.Stream).Opener, a), nil
+	}
+	if taken, n, err := guest(got, h.box); err != nil || taken != 1 || n != 6 {
+		t.Errorf("the guest takes %d grants and opens %d, want 1 and 6: %v", taken, n, err)
 	}
 	other := *got
 	other.Seed = e2ee.NewSeed()
-	if _, err := other.Opener(h.ctx, h.box, nil); !errors.Is(err, ErrNoObject) {
-		t.Errorf("another guest: %v", err)
+	if taken, n, err := guest(&other, h.box); err != nil || taken != 0 || n != 0 {
+		t.Errorf("another guest takes %d and opens %d: %v", taken, n, err)
 	}
 	fork := h.signAs(h.create("mallory", Kind{Owner: true, Consumer: true}), h.owner.Trust())
 	lie := &liar{Mailbox: h.box, get: func(key string, b []byte, err error) ([]byte, error) {
@@ -118,7 +128,7 @@ func TestGuestOpensWhatTheLinkIsFor(t *testing.T) {
 		}
 		return b, err
 	}}
-	if _, err := got.Opener(h.ctx, lie, nil); codeOf(err) != e2ee.ErrPairing {
+	if _, _, err := guest(got, lie); codeOf(err) != e2ee.ErrPairing {
 		t.Errorf("another roster: %v", err)
 	}
 	for i := range text {

@@ -51,7 +51,7 @@ func keysInit(ctx context.Context, t *terminal, o *initOptions) error {
 	if o.waived != "" && o.waived != waiver {
 		return usageError{fmt.Errorf("--no-recovery wants the words %q, and nothing else", waiver)}
 	}
-	if o.waived == "" && o.file == "" && !t.canAsk() {
+	if o.waived == "" && o.file == "" && !t.canAsk() && !o.exists() {
 		return errNoKitWay
 	}
 	conn, err := o.connect(t)

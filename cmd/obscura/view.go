@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/obscura-video/obscura/consumer"
+	"github.com/obscura-video/obscura/household"
 	"github.com/obscura-video/obscura/internal/media/codec"
 )
 
@@ -26,6 +27,8 @@ type viewOptions struct {
 	output, format string
 	strict         bool
 	folder         keyFolder
+	grant          string
+	link           *household.GuestLink // of grant
 
 	start    consumer.Start
 	fromTime time.Time // zero for now and earliest
@@ -62,6 +65,7 @@ TIME is 14:32, "yesterday 14:32", 2026-11-22T14:32:07Z or -10m, by the camera's 
 	f.StringVar(&o.output, "output", "", "file, or - for standard output (default: named by stream and time, .mp4)")
 	f.StringVar(&o.format, "format", "", "mp4 or mkv (default: by the file's name; mkv on standard output)")
 	f.BoolVar(&o.strict, "strict", false, "of an end-to-end encrypted stream, write confirmed fragments only")
+	f.StringVar(&o.grant, "grant", "", "file with the line that obscura grant --guest printed; - for standard input")
 	o.folder.addFlags(f)
 	o.target.addFlags(f)
 	return cmd
@@ -126,6 +130,11 @@ func (o *viewOptions) settleOutput(t *terminal, now time.Time) (err error) {
 }
 
 func view(ctx context.Context, t *terminal, o *viewOptions) error {
+	if o.grant != "" {
+		if err := o.readLink(t); err != nil {
+			return err
+		}
+	}
 	if err := o.settle(t, time.Now()); err != nil {
 		return err
 	}
@@ -204,10 +213,11 @@ type reading struct {
 // read reads until there is a reason to end. The error is one of writing or of the service.
 func (o *viewOptions) read(ctx context.Context, t *terminal, conn *connection, w io.Writer) (*viewed, error) {
 	out := &viewed{footage: newFootage(w, o.format)}
-	m, err := o.viewer(ctx, t, conn)
+	m, done, err := o.viewer(ctx, t, conn)
 	if err != nil {
 		return out, err
 	}
+	defer done()
 	co := consumer.Options{StreamName: o.stream, GiveUpAfter: 30 * time.Second, Log: t.log()}
 	conn.forConsumer(&co)
 	c, err := consumer.Open(co)

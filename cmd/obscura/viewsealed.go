@@ -15,29 +15,34 @@ import (
 	"github.com/obscura-video/obscura/household"
 )
 
-// viewer is this device on a household's roster; nil where it has no keys, which is wrong only when media comes sealed.
-func (o *viewOptions) viewer(ctx context.Context, t *terminal, conn *connection) (*member, error) {
+// viewer is this device on a household's roster, or a guest; nil where it has no keys, which is wrong only when media comes sealed.
+// done lets go of it.
+func (o *viewOptions) viewer(ctx context.Context, t *terminal, conn *connection) (m *member, done func(), err error) {
+	done = func() {}
+	if o.link != nil {
+		return o.guest(ctx, conn)
+	}
 	if o.folder.dir == "" && !o.folder.exists() {
-		return nil, nil
+		return nil, done, nil
 	}
 	d, err := o.folder.open(t)
 	if err != nil {
-		return nil, err
+		return nil, done, err
 	}
 	if d.Identity(e2ee.RoleConsumer) == nil {
 		if o.folder.dir == "" {
-			return nil, nil
+			return nil, done, nil
 		}
-		return nil, &problem{
+		return nil, done, &problem{
 			What: fmt.Sprintf("cannot view %q", o.stream), Why: "these are a camera's keys, which open nothing", Exit: exitNoKey, Err: household.ErrRole,
 			Next: "obscura pair --keys DIR    (a viewer has a folder of its own)",
 		}
 	}
-	m := &member{d, conn, conn.mailbox(d.Household())}
+	m = &member{d, conn, conn.mailbox(d.Household())}
 	if d.Trust() != nil {
 		m.catchUp(ctx, t)
 	}
-	return m, nil
+	return m, done, nil
 }
 
 // recognise tells whether the media is to be opened: when this device knows that the stream is sealed, whatever comes; or when
@@ -103,6 +108,9 @@ func (o *viewOptions) openerConfig(c *e2ee.OpenerConfig) {
 func (o *viewOptions) readSealed(ctx context.Context, t *terminal, r *reading, m *member) error {
 	if m == nil {
 		return o.needsKeys()
+	}
+	if m.Trust() != nil {
+		m.takeGrants(ctx, t, o.stream)
 	}
 	opener, err := m.Opener(o.stream, o.openerConfig)
 	if err != nil {

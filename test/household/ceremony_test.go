@@ -5,6 +5,7 @@
 package household
 
 import (
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -136,6 +137,20 @@ func TestCeremonyAsANewUserDoesIt(t *testing.T) {
 	ana.sees("door: the kit opens the newest fragment, of ")
 	ana.sees("signed by Front door")
 	ana.ends(0)
+
+	// Kit, who is nobody's, sees the last minute by a line that Ana sends.
+	m.write("link", m.must("ana", m.server("grant", "--stream", "door", "--from", "-1m", "--until", "-1s", "--guest")...))
+	out, errs, code := m.run("nobody", m.server("view", "--grant", m.path("link"), "--output", m.path("clip.mkv"))...)
+	if code != 0 || !strings.Contains(errs, `confirmed: signed by "Front door"`) || !strings.Contains(errs, "1 grant of") {
+		t.Errorf("the guest: status %d\n%s%s", code, out, errs)
+	}
+	if clip, err := os.ReadFile(m.path("clip.mkv")); err != nil || !strings.Contains(string(clip), "a picture") {
+		t.Errorf("the guest's clip: %v", err)
+	}
+	_, errs, code = m.run("ana", m.server("grant", "--stream", "door", "--from", "-1m", "--until", "-1s", "--to", "Ben's phone")...)
+	if code != 4 || !strings.Contains(errs, "nobody of that name is on the roster") {
+		t.Errorf("a grant for who was removed: status %d\n%s", code, errs)
+	}
 
 	// Every device is lost but the camera: the paper on a new machine.
 	lost := m.at("new", m.server("keys", "recover", "--name", "new-laptop")...)
