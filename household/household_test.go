@@ -209,7 +209,7 @@ func TestRemovedViewerSeesNothingFromTheNextFragmentOn(t *testing.T) {
 	h.remove("Ben's phone")
 	begun := time.Now()
 	h.awaitVersion(camera, version+1)
-	if late := time.Since(begun); late > time.Second {
+	if late := time.Since(begun); late > 3*time.Second { // a few milliseconds; the rest is for a busy machine
 		t.Errorf("the camera took the removal after %v", late)
 	}
 	after := h.seal(s, "after")
@@ -231,7 +231,7 @@ func TestRemovedViewerSeesNothingFromTheNextFragmentOn(t *testing.T) {
 
 func (h *home) awaitVersion(d *Device, v uint32) {
 	h.t.Helper()
-	for late := time.Now().Add(5 * time.Second); d.Trust().Pin().Version < v; time.Sleep(time.Millisecond) {
+	for late := time.Now().Add(30 * time.Second); d.Trust().Pin().Version < v; time.Sleep(time.Millisecond) {
 		if time.Now().After(late) {
 			h.t.Fatalf("roster %d, want %d", d.Trust().Pin().Version, v)
 		}
