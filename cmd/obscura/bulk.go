@@ -26,14 +26,16 @@ type bulk struct {
 	begun time.Time
 	told  time.Time
 	drawn bool
+	say   func(int64) string // how amounts are written, where there is a total
 }
 
 func newBulk(t *terminal, verb string) *bulk {
 	now := time.Now()
-	return &bulk{t: t, verb: verb, begun: now, told: now}
+	return &bulk{t: t, verb: verb, begun: now, told: now, say: byteCount}
 }
 
-// show says that done of total bytes are done (or, without total, done things) and what is next.
+// show says that done of total are done, bytes unless say writes something else (or, without total, done things), and
+// what is next.
 func (b *bulk) show(what string, done, total int64) {
 	now, every := time.Now(), tellEvery
 	if b.t.live() {
@@ -50,7 +52,7 @@ func (b *bulk) show(what string, done, total int64) {
 	line := fmt.Sprintf("%s  %d  %s", b.verb, done, what)
 	if total > 0 {
 		rate := float64(done) / now.Sub(b.begun).Seconds()
-		line = fmt.Sprintf("%s  %s of %s  %s/s", b.verb, byteCount(done), byteCount(total), byteCount(int64(rate)))
+		line = fmt.Sprintf("%s  %s of %s  %s/s", b.verb, b.say(done), b.say(total), b.say(int64(rate)))
 		if rate > 0 {
 			line += "  " + time.Duration(float64(total-done)/rate*1e9).Round(time.Second).String() + " left"
 		}

@@ -126,6 +126,6 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 var subcommands = []func(*terminal) *cobra.Command{
 	newServe, newDemo, newCamera, newView, newDevice, newEnv,
 	newKeys, newPair, newRoster, newGrant, newNotAdmitted,
-	newBackup, newFsck, newDoctor, newRootKey,
+	newAudit, newBackup, newFsck, newDoctor, newRootKey,
 	newVersion,
 }

@@ -11,8 +11,8 @@
 // by then; a read-only one is within flushDelay. When the store fails, Record returns an error, and who
 // called it must fail the call that the event is about.
 //
-// The package does not decide what is secret (it is given parameters without secrets), delivers no log files
-// and deletes nothing: retention is yet to come.
+// The package does not decide what is secret (it is given parameters without secrets), and deletes nothing:
+// retention is yet to come. Package digest signs what is written here, each hour.
 //
 // Keys in the store begin with "aud/"; see keys.go.
 package audit
@@ -25,8 +25,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/obscura-video/obscura/internal/meta"
 )
@@ -57,9 +55,8 @@ type Config struct {
 
 // Log is the audit log. Its methods may be called concurrently. It owns one goroutine, which ends in Close.
 type Log struct {
-	db      meta.DB
-	now     func() time.Time
-	decoder *zstd.Decoder
+	*Reader
+	now func() time.Time
 
 	mu     sync.RWMutex // held for reading while an event is put into the queue
 	closed bool
@@ -102,12 +99,12 @@ func Open(ctx context.Context, c Config) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("audit: open: %w", err)
 	}
-	decoder, err := newDecoder()
+	reader, err := NewReader(c.DB)
 	if err != nil {
 		return nil, fmt.Errorf("audit: open: %w", err)
 	}
 	l := &Log{
-		db: c.DB, now: c.Now, decoder: decoder,
+		Reader: reader, now: c.Now,
 		queue:   make(chan *entry, c.QueueLength),
 		nudge:   make(chan struct{}, 1),
 		closing: make(chan struct{}), done: make(chan struct{}),
@@ -152,60 +149,6 @@ func (l *Log) readHead(ctx context.Context) (h head, err error) {
 		return nil
 	})
 	return h, err
-}
-
-func loadHead(r meta.Reader) (head, error) {
-	v, err := r.Get(rowKey(kindHead))
-	if errors.Is(err, meta.ErrNotFound) {
-		return head{}, nil
-	}
-	if err != nil {
-		return head{}, fmt.Errorf("head: %w", err)
-	}
-	h, ok := parseHead(v)
-	if !ok {
-		return head{}, &Fault{Reason: "malformed head"}
-	}
-	return h, nil
-}
-
-func newestBlock(r meta.Reader) (uint64, error) {
-	prefix := rowKey(kindBlock)
-	for kv, err := range r.ScanReverse(prefix, meta.PrefixEnd(prefix)) {
-		if err != nil {
-			return 0, fmt.Errorf("newest block: %w", err)
-		}
-		seq, _, ok := cutBlockKey(kv.Key)
-		if !ok {
-			return 0, &Fault{Reason: "malformed block key"}
-		}
-		return seq, nil
-	}
-	return 0, nil
-}
-
-// readBlock returns a block; its form is checked, its hashes are not.
-func (l *Log) readBlock(r meta.Reader, seq uint64) (*block, error) {
-	var parts [][]byte
-	for kv, err := range r.Scan(blockKey(seq, 0), blockKey(seq+1, 0)) {
-		if err != nil {
-			return nil, fmt.Errorf("block %d: %w", seq, err)
-		}
-		if parts = append(parts, kv.Value); len(parts) > maxParts {
-			break
-		}
-	}
-	if len(parts) == 0 {
-		return nil, &Fault{Block: seq, Reason: "block is missing"}
-	}
-	b, err := parseBlock(parts, l.decoder)
-	if err != nil {
-		return nil, &Fault{Block: seq, Reason: err.Error()}
-	}
-	if b.seq != seq {
-		return nil, &Fault{Block: seq, Event: b.first, Reason: "block lies under another's key"}
-	}
-	return b, nil
 }
 
 // Record adds e to the log and gives it its time and its ID. Events have the order in which they were taken

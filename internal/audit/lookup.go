@@ -48,7 +48,7 @@ type Page struct {
 }
 
 // Lookup answers q from the index. Events show up once they are written, see Record.
-func (l *Log) Lookup(ctx context.Context, q Query) (Page, error) {
+func (l *Reader) Lookup(ctx context.Context, q Query) (Page, error) {
 	s := search{query: q, log: l, high: maxMS}
 	if !q.Start.IsZero() {
 		s.low = unixMS(q.Start)
@@ -89,7 +89,7 @@ func unixMS(t time.Time) int64 {
 // search runs one query. low and high bound the time of an event in Unix milliseconds.
 type search struct {
 	query     Query
-	log       *Log
+	log       *Reader
 	prefix    []byte
 	low, high int64
 	// byID: only blocks that were open at the ID's time are read.

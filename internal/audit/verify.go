@@ -14,24 +14,10 @@ import (
 	"github.com/obscura-video/obscura/internal/meta"
 )
 
-// Fault is the first place at which the log is not what was written.
-type Fault struct {
-	// Block and Event count from 1 and name the place; 0 when it is not known.
-	Block, Event uint64
-	// EventID is that of the event now in this place, if it can be read.
-	EventID string
-	Reason  string
-}
-
-// Error names the place and the reason.
-func (f *Fault) Error() string {
-	return fmt.Sprintf("audit: event %d in block %d: %s", f.Event, f.Block, f.Reason)
-}
-
 // Anchor is a place in the chain: a block and its hash in hexadecimal.
 type Anchor struct {
-	Block uint64
-	Hash  string
+	Block uint64 `json:"block"`
+	Hash  string `json:"hash"`
 }
 
 // Report is what Verify has checked.
@@ -41,58 +27,106 @@ type Report struct {
 	End Anchor
 }
 
-// Verify reads the whole log and checks every hash, every number and every index row, up to the block that is
-// the newest when it begins. It may run beside Record.
+// Verification says what Reader.Verify checks. The zero value is the whole log.
+type Verification struct {
+	// Anchors were kept elsewhere: the chain must run through each that lies in the range.
+	Anchors []Anchor
+	// From and To are the first and the last block; 0 is the first and the newest. What comes before From is
+	// taken on trust.
+	From, To uint64
+	// Visit gets each block that fits the chain, in order. Its error ends the verification; it may be nil.
+	Visit func(*Run) error
+}
+
+// Verify is Reader.Verify of the whole log.
+func (l *Reader) Verify(ctx context.Context, anchors ...Anchor) (Report, error) {
+	return l.VerifyRange(ctx, Verification{Anchors: anchors})
+}
+
+// VerifyRange reads the log and checks every hash, every number and every index row, up to the block that is
+// the newest when it begins. It may run beside Log.Record.
 //
 // Errors: *Fault names the first event altered, dropped or inserted. Where a whole block was rewritten with
 // hashes that fit, only the block can be named, by its first event. A log that was rewritten from some event
-// to its end, head included, is found only by anchors, which were kept elsewhere.
-func (l *Log) Verify(ctx context.Context, anchors ...Anchor) (Report, error) {
-	var (
-		end    head
-		report Report
-	)
-	err := l.db.View(ctx, func(r meta.Reader) (err error) {
-		end, err = loadHead(r)
-		return err
-	})
+// to its end, head included, is found only by anchors, which were kept elsewhere, and by package digest.
+func (l *Reader) VerifyRange(ctx context.Context, c Verification) (report Report, err error) {
+	v := verifier{Verification: c, log: l}
+	end, err := l.beginVerify(ctx, &v)
 	if err != nil {
 		return report, fmt.Errorf("audit: verify: %w", err)
 	}
-	v := verifier{log: l, anchors: anchors}
 	for v.block < end.block {
 		if err := ctx.Err(); err != nil {
 			return report, fmt.Errorf("audit: verify: %w", err)
 		}
 		// A snapshot for a few blocks at a time, so that none is held for long.
-		err := l.db.View(ctx, func(r meta.Reader) error { return v.some(r, end.block) })
+		err := l.db.View(ctx, func(r meta.Reader) error { return v.some(ctx, r, end.block) })
+		report.End = Anchor{Block: v.block, Hash: hex.EncodeToString(v.hash[:])}
+		report.Blocks, report.Events = v.blocks, v.events
 		if err != nil {
 			return report, fmt.Errorf("audit: verify: %w", err)
 		}
-		report = Report{Blocks: v.block, Events: v.event, End: Anchor{Block: v.block, Hash: hex.EncodeToString(v.hash[:])}}
 	}
-	if v.hash != end.hash || v.event != end.event {
+	if end.hash == nil {
+		return report, l.db.View(ctx, func(r meta.Reader) error { return v.checkIndex(r) })
+	}
+	if v.hash != *end.hash || v.event != end.event {
 		return report, &Fault{Block: v.block, Event: v.start(), Reason: "newest block is not the one the head names"}
 	}
 	return report, l.db.View(ctx, func(r meta.Reader) error { return v.tail(r) })
 }
 
+// goal is where a verification ends; hash is nil when that is not the end of the log.
+type goal struct {
+	block, event uint64
+	hash         *digest
+}
+
+// beginVerify finds the end, and puts v before the first block.
+func (l *Reader) beginVerify(ctx context.Context, v *verifier) (g goal, err error) {
+	err = l.db.View(ctx, func(r meta.Reader) error {
+		end, err := loadHead(r)
+		if err != nil {
+			return err
+		}
+		g = goal{block: end.block, event: end.event, hash: &end.hash}
+		if v.To > 0 && v.To < end.block {
+			g = goal{block: v.To}
+		}
+		if v.From > g.block { // nothing
+			v.head, g = end, goal{block: end.block}
+			return nil
+		}
+		if v.From <= 1 {
+			return nil
+		}
+		b, err := l.readBlock(r, v.From)
+		if err != nil {
+			return unreadable(v.From, 0, err)
+		}
+		v.head = head{block: b.seq - 1, event: b.first - 1, hash: b.prev}
+		return nil
+	})
+	return g, err
+}
+
 // verifier walks the chain; the head in it is the place it has reached.
 type verifier struct {
+	Verification
 	head
-	last    *block
-	log     *Log
-	anchors []Anchor
+	log            *Reader
+	last           *block
+	blocks, events uint64 // checked
 }
 
 const blocksPerView = 64
 
-func (v *verifier) some(r meta.Reader, end uint64) error {
+func (v *verifier) some(ctx context.Context, r meta.Reader, end uint64) error {
 	for range blocksPerView {
 		if v.block == end {
 			return nil
 		}
-		if err := v.next(r); err != nil {
+		if err := v.next(ctx, r); err != nil {
 			return err
 		}
 	}
@@ -100,30 +134,44 @@ func (v *verifier) some(r meta.Reader, end uint64) error {
 }
 
 // next checks one block more.
-func (v *verifier) next(r meta.Reader) error {
+func (v *verifier) next(ctx context.Context, r meta.Reader) error {
 	b, err := v.log.readBlock(r, v.block+1)
 	if f, ok := errors.AsType[*Fault](err); ok {
 		f.Event = v.event + 1
 		return f
 	}
 	if err != nil {
-		return err
+		return v.damaged(ctx, v.block+1, v.event+1, err)
 	}
 	if b.first != v.event+1 {
-		return &Fault{Block: b.seq, Event: v.event + 1, Reason: fmt.Sprintf("block begins with event %d", b.first)}
+		f := &Fault{Block: b.seq, Event: v.event + 1, Reason: fmt.Sprintf("events before were dropped or inserted: the block begins with event %d", b.first)}
+		return f.At(b.events[0])
 	}
 	if f := b.fault(); f != nil {
 		return f
 	}
 	if b.prev != v.hash { // b fits itself, so it is the block before that does not fit
-		return &Fault{Block: v.block, Event: v.start(), Reason: "block is not the one the next block was bound to"}
+		f := &Fault{Block: v.block, Event: v.start(), Last: v.event, Reason: "block is not the one that the next block was bound to"}
+		return f.At(v.firstRecord())
 	}
 	if err := v.checkIndex(r); err != nil {
-		return err
+		return v.damaged(ctx, v.block, v.start(), err)
 	}
 	v.last = b
 	v.head = head{block: b.seq, event: b.first + uint64(len(b.events)) - 1, hash: b.chain()[len(b.events)]}
-	return v.checkAnchors()
+	v.blocks, v.events = v.blocks+1, v.events+uint64(len(b.events))
+	if err := v.checkAnchors(); err != nil || v.Visit == nil {
+		return err
+	}
+	return v.Visit(b.run())
+}
+
+// damaged makes an error of the store a fault that names the place.
+func (v *verifier) damaged(ctx context.Context, block, event uint64, err error) error {
+	if _, ok := errors.AsType[*Fault](err); ok || ctx.Err() != nil {
+		return err
+	}
+	return unreadable(block, event, err)
 }
 
 // start is the number of the first event of the last block.
@@ -134,10 +182,18 @@ func (v *verifier) start() uint64 {
 	return v.last.first
 }
 
+func (v *verifier) firstRecord() []byte {
+	if v.last == nil {
+		return nil
+	}
+	return v.last.events[0]
+}
+
 func (v *verifier) checkAnchors() error {
-	for _, a := range v.anchors {
+	for _, a := range v.Anchors {
 		if a.Block == v.block && a.Hash != hex.EncodeToString(v.hash[:]) {
-			return &Fault{Block: v.block, Event: v.start(), Reason: "chain does not run through the anchor"}
+			f := &Fault{Block: v.block, Event: v.start(), Last: v.event, Reason: "chain does not run through the anchor: this block or one before was rewritten"}
+			return f.At(v.firstRecord())
 		}
 	}
 	return nil
@@ -149,9 +205,9 @@ func (v *verifier) tail(r meta.Reader) error {
 	if err := v.checkIndex(r); err != nil {
 		return err
 	}
-	for _, a := range v.anchors {
+	for _, a := range v.Anchors {
 		if a.Block > v.block {
-			return &Fault{Block: v.block + 1, Event: v.event + 1, Reason: "chain ends before the anchor"}
+			return &Fault{Block: v.block + 1, Event: v.event + 1, Reason: "events were dropped: the log ends before the anchor"}
 		}
 	}
 	now, err := loadHead(r)
@@ -163,22 +219,6 @@ func (v *verifier) tail(r meta.Reader) error {
 		return &Fault{Block: min(newest, now.block) + 1, Event: v.event + 1, Reason: "head and newest block differ"}
 	}
 	return err
-}
-
-// fault checks b's links and returns the first event that they do not fit, nil when all do.
-func (b *block) fault() *Fault {
-	hashes := b.chain()
-	for i, h := range hashes[1:] {
-		if !bytes.Equal(h[:linkBytes], b.links[i][:]) {
-			f := &Fault{Block: b.seq, Event: b.first + uint64(i), Reason: "record or what comes before it was altered"}
-			var e Event
-			if json.Unmarshal(b.events[i], &e) == nil {
-				f.EventID = e.EventID
-			}
-			return f
-		}
-	}
-	return nil
 }
 
 // checkIndex compares the index rows of the last block, which is proved by now, with its events: an event
@@ -207,7 +247,8 @@ func (v *verifier) checkIndex(r meta.Reader) error {
 		}
 	}
 	if place < maxBlockEvents {
-		return &Fault{Block: b.seq, Event: b.first + uint64(place), Reason: "index row is missing or altered"}
+		f := &Fault{Block: b.seq, Event: b.first + uint64(place), Reason: "event cannot be found: its index row is missing or altered"}
+		return f.At(b.events[min(place, len(b.events)-1)])
 	}
 	return nil
 }

@@ -99,15 +99,18 @@ func (b *batch) full() bool {
 	return len(b.events) >= maxBlockEvents || b.bytes >= maxBlockBytes || len(b.index) >= maxBlockRows
 }
 
-// add puts n into b. When its time does not fit (the clock was set back, or the block has been open for too
-// long) it keeps n for the next block and returns false.
+// hourMS is an hour in milliseconds. No block spans the end of one, since digests are made by the hour.
+const hourMS = 3_600_000
+
+// add puts n into b. When its time does not fit (the clock was set back, the block has been open for too long,
+// or an hour has ended) it keeps n for the next block and returns false.
 func (w *writer) add(b *batch, n *entry) bool {
 	if n.barrier {
 		b.await(n)
 		return true
 	}
 	t := w.timeOf(n)
-	if len(b.events) > 0 && (t < b.lastT || t-b.firstT > maxBlockSpan.Milliseconds()) {
+	if len(b.events) > 0 && (t < b.lastT || t-b.firstT > maxBlockSpan.Milliseconds() || t/hourMS != b.firstT/hourMS) {
 		w.carry = n
 		return false
 	}

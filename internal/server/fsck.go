@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/obscura-video/obscura/internal/audit"
+	"github.com/obscura-video/obscura/internal/audit/digest"
 	"github.com/obscura-video/obscura/internal/blob"
 	"github.com/obscura-video/obscura/internal/blob/disk"
 	blobmem "github.com/obscura-video/obscura/internal/blob/mem"
@@ -309,16 +310,20 @@ func (f *fsck) identity(ctx context.Context) (region, account string, err error)
 
 func (f *fsck) audit(ctx context.Context) error {
 	f.progress("audit", 0, 0)
-	log, err := audit.Open(ctx, audit.Config{DB: f.db})
-	if err == nil {
-		var r audit.Report
-		r, err = log.Verify(ctx)
-		f.report.AuditEvents = r.Events
-		err = errors.Join(err, log.Close())
+	region, account, err := f.identity(ctx)
+	if err != nil {
+		return err
 	}
-	if fault, ok := errors.AsType[*audit.Fault](err); ok {
-		f.report.add(Damage{Part: "audit", What: fault.Error()})
-		return nil
+	if err := digest.CheckKeys(ctx, f.db, f.root); err != nil {
+		f.report.add(Damage{Part: "audit", What: err.Error()})
+	}
+	c := digest.Check{DB: f.db, Region: region, Account: account, Progress: func(done, total int64) { f.progress("audit", done, 0) }}
+	r, err := c.Run(ctx)
+	f.report.AuditEvents = r.Events
+	for _, fault := range []*audit.Fault{r.Digest, r.Event} {
+		if fault != nil {
+			f.report.add(Damage{Part: "audit", What: fault.Error()})
+		}
 	}
 	return err
 }

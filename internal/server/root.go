@@ -23,6 +23,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/obscura-video/obscura/internal/audit/digest"
 	"github.com/obscura-video/obscura/internal/meta"
 	"github.com/obscura-video/obscura/internal/meta/sealed"
 	"github.com/obscura-video/obscura/internal/rootkey"
@@ -58,8 +59,8 @@ type rotation struct {
 	root       *rootkey.File
 	raw        meta.DB // the metadata as it is stored
 	metaKey    *seal.Key
-	// rewrapKMS wraps all KMS key material anew by root.
-	rewrapKMS func(ctx context.Context) (int, error)
+	// rewrapKMS wraps all KMS key material anew by root, rewrapDigests the key that signs the audit log's digests.
+	rewrapKMS, rewrapDigests func(ctx context.Context) (int, error)
 	// discard removes the old root key, which backups made before need.
 	discard bool
 }
@@ -159,8 +160,8 @@ func (r *rotation) finish(ctx context.Context) error {
 	return syncDir(r.data)
 }
 
-// rewrap wraps everything that the root key wraps anew: the meta key, the CAs' keys, KMS key material. It returns how
-// many materials there are.
+// rewrap wraps everything that the root key wraps anew: the meta key, the CAs' keys, the key of digests, KMS key
+// material. It returns how many materials there are.
 func (r *rotation) rewrap(ctx context.Context) (int, error) {
 	if err := r.rewrapMetaKey(ctx); err != nil {
 		return 0, err
@@ -170,6 +171,9 @@ func (r *rotation) rewrap(ctx context.Context) (int, error) {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return 0, err
 		}
+	}
+	if _, err := r.rewrapDigests(ctx); err != nil {
+		return 0, err
 	}
 	return r.rewrapKMS(ctx)
 }
@@ -240,7 +244,7 @@ func (r *rotation) verify(ctx context.Context, next *rootkey.File) error {
 		}
 		clear(plain)
 	}
-	var faults []error
+	faults := []error{digest.CheckKeys(ctx, db, next)}
 	c := kms.Custodian{DB: db, Root: next}
 	_, err = c.Verify(ctx, func(id string, err error) { faults = append(faults, fmt.Errorf("KMS key %s: %w", id, err)) })
 	return errors.Join(append(faults, err)...)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/obscura-video/obscura/internal/audit/digest"
 	"github.com/obscura-video/obscura/internal/rootkey"
 	"github.com/obscura-video/obscura/internal/service/kms"
 )
@@ -35,6 +36,7 @@ func opened(t *testing.T, data string) (*stores, *rotation) {
 	custodian := kms.Custodian{DB: s.db, Root: s.root}
 	return s, &rotation{
 		data: data, file: filepath.Join(data, "root.key"), root: s.root, raw: s.pebble, metaKey: s.metaKey, rewrapKMS: custodian.Rewrap,
+		rewrapDigests: func(ctx context.Context) (int, error) { return digest.Rewrap(ctx, s.db, s.root) },
 	}
 }
 

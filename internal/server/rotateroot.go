@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/obscura-video/obscura/internal/audit/digest"
 	"github.com/obscura-video/obscura/internal/meta/pebble"
 	"github.com/obscura-video/obscura/internal/meta/sealed"
 	"github.com/obscura-video/obscura/internal/rootkey"
@@ -25,6 +26,7 @@ func (s *Server) rotation() *rotation {
 	return &rotation{
 		data: s.config.Data, file: rootFile(s.config.Data, s.config.RootFile), root: s.stores.root,
 		raw: s.stores.pebble, metaKey: s.stores.metaKey, rewrapKMS: s.services.kms.Rewrap,
+		rewrapDigests: s.services.digests.Rewrap,
 	}
 }
 
@@ -182,6 +184,7 @@ func rotateStopped(ctx context.Context, c RotateConfig, file string) (_ *Rotatio
 	r := &rotation{
 		data: c.Data, file: file, root: root, raw: db, metaKey: key,
 		rewrapKMS: custodian.Rewrap, discard: c.Discard,
+		rewrapDigests: func(ctx context.Context) (int, error) { return digest.Rewrap(ctx, unsealed, root) },
 	}
 	return makeNext(ctx, file, c.New, func(next *rootkey.File, nextFile string) (*Rotation, error) {
 		return r.run(ctx, next, nextFile)

@@ -191,6 +191,7 @@ func (s *Server) chores() []chore {
 // sweepUntil does the chores until ctx ends, each in a goroutine of its own.
 func (s *Server) sweepUntil(ctx context.Context) {
 	s.work.Go(func() { s.services.iam.Run(ctx) })
+	s.work.Go(func() { s.services.digests.Run(ctx) })
 	for _, c := range s.chores() {
 		s.work.Go(func() { s.repeat(ctx, c) })
 	}

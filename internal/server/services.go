@@ -13,6 +13,7 @@ import (
 
 	"github.com/obscura-video/obscura/internal/access"
 	"github.com/obscura-video/obscura/internal/audit"
+	"github.com/obscura-video/obscura/internal/audit/digest"
 	cloudtrailapi "github.com/obscura-video/obscura/internal/awsapi/cloudtrail"
 	iamapi "github.com/obscura-video/obscura/internal/awsapi/iam"
 	iotapi "github.com/obscura-video/obscura/internal/awsapi/iot"
@@ -41,6 +42,7 @@ import (
 // services are everything above the stores, in the order in which they are built.
 type services struct {
 	audit      *audit.Log
+	digests    *digest.Digester
 	authorizer access.Authorizer
 	iam        *iam.Service
 	sts        *sts.Service
@@ -60,6 +62,9 @@ func openServices(ctx context.Context, c Config, s *stores, e Endpoints, m *metr
 	if v.audit, err = audit.Open(ctx, audit.Config{DB: s.db, Now: c.Now}); err != nil {
 		return v, err
 	}
+	v.digests = digest.New(digest.Config{
+		DB: s.db, Root: s.root, Log: v.audit, Account: c.Account, Region: c.Region, Now: c.Now, Logger: c.Log,
+	})
 	v.authorizer = access.New(identities{v}, c.Account, c.Region, c.Now)
 	if v.iam, err = iam.New(ctx, iam.Config{
 		DB: s.db, Account: c.Account, Region: c.Region, Authorizer: v.authorizer, Now: c.Now, Log: c.Log,
@@ -92,7 +97,7 @@ func openServices(ctx context.Context, c Config, s *stores, e Endpoints, m *metr
 		return v, err
 	}
 	if v.trail, err = cloudtrail.New(cloudtrail.Config{
-		DB: s.db, Events: v.audit, Authorizer: v.authorizer, Account: c.Account, Region: c.Region, Now: c.Now,
+		DB: s.db, Events: v.audit, Digests: v.digests, Authorizer: v.authorizer, Account: c.Account, Region: c.Region, Now: c.Now,
 	}); err != nil {
 		return v, err
 	}

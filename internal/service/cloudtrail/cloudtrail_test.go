@@ -12,12 +12,14 @@ import (
 	"reflect"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/obscura-video/obscura/internal/access"
 	"github.com/obscura-video/obscura/internal/audit"
+	"github.com/obscura-video/obscura/internal/audit/digest"
 	api "github.com/obscura-video/obscura/internal/awsapi/cloudtrail"
 	"github.com/obscura-video/obscura/internal/meta/mem"
 	"github.com/obscura-video/obscura/internal/policy"
@@ -67,6 +69,13 @@ type coded string
 func (c coded) Error() string     { return string(c) }
 func (c coded) ErrorCode() string { return string(c) }
 
+// plainRoot wraps nothing.
+type plainRoot struct{}
+
+func (plainRoot) Wrap(_ context.Context, p, _ []byte) ([]byte, error) { return slices.Clone(p), nil }
+
+func (plainRoot) Unwrap(_ context.Context, w, _ []byte) ([]byte, error) { return slices.Clone(w), nil }
+
 type fixture struct {
 	*Service
 	log  *audit.Log
@@ -83,8 +92,9 @@ func setup(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.log.Close() })
+	digests := digest.New(digest.Config{DB: db, Root: plainRoot{}, Log: f.log, Account: account, Region: "us-east-1", Now: func() time.Time { return f.now }})
 	f.Service, err = New(Config{
-		DB: db, Events: f.log, Authorizer: f.gate, Buckets: buckets{}, Keys: keys{}, Account: account, Region: "us-east-1",
+		DB: db, Events: f.log, Digests: digests, Authorizer: f.gate, Buckets: buckets{}, Keys: keys{}, Account: account, Region: "us-east-1",
 		Now: func() time.Time { return f.now },
 	})
 	if err != nil {

@@ -3,8 +3,8 @@
 // Package cloudtrail is the behaviour of AWS CloudTrail: LookupEvents over the audit log, and trails.
 //
 // It records no events itself: the audit log does (package audit), for every service, whether or not there is
-// a trail. A trail is at present stored, described and switched, but delivers nothing; log files and digests
-// come with the S3 service.
+// a trail, and package audit/digest signs it. A trail is at present stored, described and switched, but delivers
+// nothing: its files come with the S3 service.
 //
 // The invariant: nothing of an event, of a trail or of its absence is said before the caller was found to be
 // allowed to ask.
@@ -19,6 +19,7 @@ import (
 
 	"github.com/obscura-video/obscura/internal/access"
 	"github.com/obscura-video/obscura/internal/audit"
+	"github.com/obscura-video/obscura/internal/audit/digest"
 	api "github.com/obscura-video/obscura/internal/awsapi/cloudtrail"
 	"github.com/obscura-video/obscura/internal/meta"
 )
@@ -26,6 +27,12 @@ import (
 // EventLog is what LookupEvents needs of the audit log.
 type EventLog interface {
 	Lookup(ctx context.Context, q audit.Query) (audit.Page, error)
+}
+
+// Digests is what ListPublicKeys needs of what signs the audit log.
+type Digests interface {
+	// PublicKeys returns every key, the oldest first: at least one.
+	PublicKeys(ctx context.Context) ([]digest.Key, error)
 }
 
 // ErrNoBucket is what a BucketProber answers when the bucket does not exist.
@@ -47,6 +54,7 @@ type KeyResolver interface {
 type Config struct {
 	DB         meta.DB
 	Events     EventLog
+	Digests    Digests
 	Authorizer access.Authorizer
 	// Buckets may be nil: then no bucket exists.
 	Buckets BucketProber
@@ -65,10 +73,10 @@ type Service struct {
 
 var _ api.Server = (*Service)(nil)
 
-// New returns the service. DB, Events and Authorizer must be given.
+// New returns the service. DB, Events, Digests and Authorizer must be given.
 func New(c Config) (*Service, error) {
-	if c.DB == nil || c.Events == nil || c.Authorizer == nil {
-		return nil, errors.New("cloudtrail: DB, Events and Authorizer are needed")
+	if c.DB == nil || c.Events == nil || c.Digests == nil || c.Authorizer == nil {
+		return nil, errors.New("cloudtrail: DB, Events, Digests and Authorizer are needed")
 	}
 	if c.Now == nil {
 		c.Now = time.Now
