@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"crypto/fips140"
 	"errors"
 	"fmt"
 	"io"
@@ -121,6 +122,9 @@ func greet(t *terminal, s *server.Server, data string) {
 		fmt.Fprintf(t.err, "  CA    %s\n        SHA-256 %s\n", e.CAFile, fp)
 	}
 	fmt.Fprintf(t.err, "  data  %s\n", e.Data)
+	if fips140.Enabled() {
+		fmt.Fprintf(t.err, "  FIPS  140-3 mode, Go Cryptographic Module %s\n", fips140.Version())
+	}
 	next := `eval "$(obscura env)"`
 	if data != server.DefaultData {
 		next = fmt.Sprintf(`eval "$(obscura env --data %s)"`, shellQuote(data))

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"crypto/fips140"
 	"encoding/json"
 	"fmt"
 	"runtime"
@@ -21,6 +22,9 @@ type versionInfo struct {
 	Modified bool   `json:"modified,omitempty"`
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
+	// FIPS140 is the version of the Go Cryptographic Module; FIPSMode says whether it runs in FIPS 140-3 mode.
+	FIPS140  string `json:"fips140"`
+	FIPSMode bool   `json:"fipsMode"`
 }
 
 func newVersion(t *terminal) *cobra.Command {
@@ -38,14 +42,21 @@ func newVersion(t *terminal) *cobra.Command {
 			if v.Modified {
 				rev += " (modified)"
 			}
-			_, err := fmt.Fprintf(t.out, "obscura %s %s\n%s %s\n", v.Version, rev, v.Go, v.Platform)
+			mode := ""
+			if v.FIPSMode {
+				mode = " in FIPS 140-3 mode"
+			}
+			_, err := fmt.Fprintf(t.out, "obscura %s %s\n%s %s\nGo Cryptographic Module %s%s\n", v.Version, rev, v.Go, v.Platform, v.FIPS140, mode)
 			return err
 		},
 	}
 }
 
 func readVersion() versionInfo {
-	v := versionInfo{Version: release, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	v := versionInfo{
+		Version: release, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
+		FIPS140: fips140.Version(), FIPSMode: fips140.Enabled(),
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return v
