@@ -8,7 +8,6 @@ import (
 	"crypto"
 	"crypto/ecdh"
 	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/hmac"
 	"crypto/rsa"
 	"crypto/x509"
@@ -88,25 +87,39 @@ func TestWycheproof(t *testing.T) {
 	}
 	checks := map[string]func(wycheGroup, wycheTest) bool{
 		"aes_kwp":                         keyWrap,
-		"ecdh_secp256r1":                  sharedSecret,
+		"ecdh_secp256r1":                  sharedSecret(ecdh.P256(), 32),
+		"ecdh_secp384r1":                  sharedSecret(ecdh.P384(), 48),
+		"ecdh_secp521r1":                  sharedSecret(ecdh.P521(), 66),
 		"ecdsa_secp256r1_sha256":          signature(kmsapi.SigningAlgorithmSpecEcdsaSha256),
 		"ecdsa_secp256k1_sha256":          signature(kmsapi.SigningAlgorithmSpecEcdsaSha256),
 		"ecdsa_secp384r1_sha384":          signature(kmsapi.SigningAlgorithmSpecEcdsaSha384),
 		"ecdsa_secp521r1_sha512":          signature(kmsapi.SigningAlgorithmSpecEcdsaSha512),
 		"ed25519":                         signature(kmsapi.SigningAlgorithmSpecEd25519Sha512),
 		"rsa_pss_2048_sha256_mgf1_32":     signature(kmsapi.SigningAlgorithmSpecRsassaPssSha256),
+		"rsa_pss_3072_sha256_mgf1_32":     signature(kmsapi.SigningAlgorithmSpecRsassaPssSha256),
+		"rsa_pss_4096_sha512_mgf1_64":     signature(kmsapi.SigningAlgorithmSpecRsassaPssSha512),
 		"rsa_signature_2048_sha256":       signature(kmsapi.SigningAlgorithmSpecRsassaPkcs1V15Sha256),
+		"rsa_signature_3072_sha256":       signature(kmsapi.SigningAlgorithmSpecRsassaPkcs1V15Sha256),
+		"rsa_signature_4096_sha512":       signature(kmsapi.SigningAlgorithmSpecRsassaPkcs1V15Sha512),
 		"mldsa_44_verify":                 signature(kmsapi.SigningAlgorithmSpecMlDsaShake256),
 		"mldsa_65_verify":                 signature(kmsapi.SigningAlgorithmSpecMlDsaShake256),
 		"mldsa_87_verify":                 signature(kmsapi.SigningAlgorithmSpecMlDsaShake256),
 		"rsa_oaep_2048_sha256_mgf1sha256": transport(kmsapi.AlgorithmSpecRsaesOaepSha256),
+		"rsa_oaep_3072_sha256_mgf1sha256": transport(kmsapi.AlgorithmSpecRsaesOaepSha256),
+		"rsa_oaep_4096_sha256_mgf1sha256": transport(kmsapi.AlgorithmSpecRsaesOaepSha256),
 		"rsa_oaep_2048_sha1_mgf1sha1":     transport(kmsapi.AlgorithmSpecRsaesOaepSha1),
 		"hmac_sha224":                     mac(kmsapi.MacAlgorithmSpecHmacSha224),
 		"hmac_sha256":                     mac(kmsapi.MacAlgorithmSpecHmacSha256),
 		"hmac_sha384":                     mac(kmsapi.MacAlgorithmSpecHmacSha384),
 		"hmac_sha512":                     mac(kmsapi.MacAlgorithmSpecHmacSha512),
 	}
-	for name, groups := range wycheproof(t) {
+	vectors := wycheproof(t)
+	for name := range checks {
+		if len(vectors[name]) == 0 {
+			t.Errorf("%s: no vectors", name)
+		}
+	}
+	for name, groups := range vectors {
 		check := checks[name]
 		if check == nil {
 			t.Errorf("%s: no check", name)
@@ -143,17 +156,19 @@ func keyWrap(_ wycheGroup, c wycheTest) bool {
 	return ok && bytes.Equal(plain, c.Msg)
 }
 
-func sharedSecret(_ wycheGroup, c wycheTest) bool {
-	scalar := new(big.Int).SetBytes(c.Private).FillBytes(make([]byte, 32))
-	own, err := ecdh.P256().NewPrivateKey(scalar)
-	if err != nil {
-		return false
+func sharedSecret(curve ecdh.Curve, size int) func(wycheGroup, wycheTest) bool {
+	return func(_ wycheGroup, c wycheTest) bool {
+		scalar := new(big.Int).SetBytes(c.Private).FillBytes(make([]byte, size))
+		own, err := curve.NewPrivateKey(scalar)
+		if err != nil {
+			return false
+		}
+		der, err := x509.MarshalPKCS8PrivateKey(own)
+		if err != nil {
+			return false
+		}
+		private := must(parsePrivate(der)).(*ecdsa.PrivateKey)
+		shared, ok := agree(private, c.Public)
+		return (private.Curve.Params().BitSize+7)/8 == size && ok && bytes.Equal(shared, c.Shared)
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(own)
-	if err != nil {
-		return false
-	}
-	private := must(parsePrivate(der)).(*ecdsa.PrivateKey)
-	shared, ok := agree(private, c.Public)
-	return private.Curve == elliptic.P256() && ok && bytes.Equal(shared, c.Shared)
 }
