@@ -20,6 +20,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/kinesisvideo"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
@@ -27,6 +28,7 @@ import (
 	"github.com/aws/aws-sdk-go/service/kinesisvideomedia"
 
 	"github.com/obscura-video/obscura/internal/awsapi/mailbox"
+	"github.com/obscura-video/obscura/internal/oidc/oidctest"
 	"github.com/obscura-video/obscura/internal/server"
 	"github.com/obscura-video/obscura/internal/sigv4"
 	"github.com/obscura-video/obscura/test/rig"
@@ -156,13 +158,19 @@ func hold(text string, secrets map[string][]byte) (found []string) {
 // TestNoSecretIsTold: access keys' secrets, session tokens, data keys, the root key and plaintexts are in no log
 // line, no audit event, no metric and no error's body.
 func TestNoSecretIsTold(t *testing.T) {
-	s := rig.Start(t)
+	issuer := oidctest.New(t)
+	keys := filepath.Join(t.TempDir(), "keys.json")
+	if err := os.WriteFile(keys, issuer.JWKS(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := rig.Start(t, func(c *server.Config) { c.OIDCKeys, c.ExplainDenials = map[string]string{issuer.URL: keys}, true })
 	secrets := map[string][]byte{"root's secret access key": []byte(s.Root.SecretAccessKey)}
 	ana := s.User(t, "ana", rig.Allow("sts:*", "*"))
 	secrets["ana's secret access key"] = []byte(ana.SecretAccessKey)
 	secrets["the root key"] = rootKey(t, filepath.Join(s.Data, "root.key"))
 	stream(t, s, "camera", 1, newNeedles())
 	useKeys(t, s, secrets)
+	bringTokens(t, s, issuer, secrets)
 	session, err := sts.NewFromConfig(s.V2(ana)).GetFederationToken(t.Context(), &sts.GetFederationTokenInput{Name: aws.String("guest")})
 	if err != nil {
 		t.Fatal(err)
@@ -234,6 +242,38 @@ func useKeys(t *testing.T, s *rig.Server, secrets map[string][]byte) {
 		t.Fatal(err)
 	}
 	secrets["a data key"], secrets["a private key"], secrets["random bytes"], secrets["a plaintext"] = data.Plaintext, pair.PrivateKeyPlaintext, random.Plaintext, plaintext
+}
+
+// bringTokens obtains a role by the token of an identity provider, and is refused with others.
+func bringTokens(t *testing.T, s *rig.Server, issuer *oidctest.Issuer, secrets map[string][]byte) {
+	t.Helper()
+	admin := iam.NewFromConfig(s.V2(s.Root))
+	provider, err := admin.CreateOpenIDConnectProvider(t.Context(), &iam.CreateOpenIDConnectProviderInput{Url: &issuer.URL, ClientIDList: []string{"app"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Federated":"` + *provider.OpenIDConnectProviderArn + `"},"Action":"sts:AssumeRoleWithWebIdentity"}}`
+	role, err := admin.CreateRole(t.Context(), &iam.CreateRoleInput{RoleName: aws.String("web"), AssumeRolePolicyDocument: &trust})
+	if err != nil {
+		t.Fatal(err)
+	}
+	anonymous := s.V2(sigv4.Credentials{})
+	anonymous.Credentials = aws.AnonymousCredentials{}
+	for what, change := range map[string]map[string]any{"a token": nil, "a refused token": {"aud": "another"}, "an expired token": {"exp": 1}} {
+		token := issuer.Token(time.Now(), change)
+		_, _, signature := oidctest.Parts(token)
+		secrets[what], secrets[what+"'s signature"] = []byte(token), []byte(signature)
+		out, err := sts.NewFromConfig(anonymous).AssumeRoleWithWebIdentity(t.Context(), &sts.AssumeRoleWithWebIdentityInput{
+			RoleArn: role.Role.Arn, RoleSessionName: aws.String("night"), WebIdentityToken: &token,
+		})
+		if (err == nil) != (change == nil) {
+			t.Errorf("%s: %v", what, err)
+		}
+		if err == nil {
+			secrets["the web session's secret"] = []byte(*out.Credentials.SecretAccessKey)
+			secrets["the web session's token"] = []byte(*out.Credentials.SessionToken)
+		}
+	}
 }
 
 // provoke collects the bodies of errors of requests that carry secrets: signed by a wrong key, for a wrong time,
