@@ -63,6 +63,13 @@ const (
 
 func rosterKey(version uint32) string { return fmt.Sprintf("%s%010d", prefixRoster, version) }
 
+// rosterVersion reads what rosterKey wrote.
+func rosterVersion(key string) (uint32, bool) {
+	digits, ok := strings.CutPrefix(key, prefixRoster)
+	n, err := strconv.ParseUint(digits, 10, 32)
+	return uint32(n), ok && err == nil && key == rosterKey(uint32(n))
+}
+
 func certificateKey(device e2ee.Fingerprint, number uint32) string {
 	return fmt.Sprintf("%s%x/%010d", prefixCertificate, device[:], number)
 }

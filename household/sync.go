@@ -129,7 +129,7 @@ func (d *Device) withheld(ctx context.Context, box Mailbox) error {
 		return fmt.Errorf("household: list rosters: %w", err)
 	}
 	for _, o := range page {
-		if o.Key > rosterKey(kept+1) {
+		if v, ok := rosterVersion(o.Key); ok && v > kept+1 {
 			err := &e2ee.Error{Code: e2ee.ErrRosterGap, Detail: fmt.Sprintf("the mailbox lists %s but does not give %d", o.Key, kept+1)}
 			return rosterRefused(d.Name(), kept, kept+1, nil, err)
 		}

@@ -191,7 +191,8 @@ func newDeviceSetup(t *terminal) *cobra.Command {
 		Short: "Make the role, role alias and policy that invited devices use, where they are missing",
 		Long: `Make what invited devices use, where it is missing; nothing that is there is changed:
 
-  role obscura-device           may make, describe and send to the stream of the device's name
+  role obscura-device           may make, describe and send to the stream of the device's name, be paired
+                                and follow a household's roster
   role alias obscura-device     what devices ask for; an hour at a time
   IoT policy obscura-device     lets a certificate ask for that alias`,
 		Example: `  obscura device setup

@@ -123,6 +123,12 @@ const devicePermissions = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow
 	`"Action":["kinesisvideo:CreateStream","kinesisvideo:DescribeStream","kinesisvideo:GetDataEndpoint","kinesisvideo:PutMedia"],` +
 	`"Resource":"arn:aws:kinesisvideo:*:*:stream/${credentials-iot:ThingName}/*"}]}`
 
+// householdPermissions is what a camera needs of the mailbox to be paired and to follow a roster, in any household's box.
+const householdPermissions = `{"Version":"2012-10-17","Statement":[` +
+	`{"Effect":"Allow","Action":"mailbox:GetObject","Resource":["arn:aws:mailbox:*:*:box/*/roster/*","arn:aws:mailbox:*:*:box/*/certificate/*","arn:aws:mailbox:*:*:box/*/pairing/*"]},` +
+	`{"Effect":"Allow","Action":"mailbox:ListObjects","Resource":"arn:aws:mailbox:*:*:box/*","Condition":{"StringLike":{"mailbox:prefix":["roster/*","certificate/*","pairing/*"]}}},` +
+	`{"Effect":"Allow","Action":"mailbox:PutObject","Resource":"arn:aws:mailbox:*:*:box/*/pairing/*"}]}`
+
 // setUp makes what a device that asks for alias needs, where it is missing. A role alias of the operator's own is
 // not made.
 func (a *deviceAdmin) setUp(ctx context.Context, t *terminal, alias string) error {
@@ -163,8 +169,10 @@ func (a *deviceAdmin) makeRole(ctx context.Context, t *terminal) error {
 	switch {
 	case err == nil:
 		t.note("made the role %s", deviceRole)
-		if err := a.iam(ctx, "PutRolePolicy", "RoleName", deviceRole, "PolicyName", "own-stream", "PolicyDocument", devicePermissions); err != nil {
-			return err
+		for name, document := range map[string]string{"own-stream": devicePermissions, "household": householdPermissions} {
+			if err := a.iam(ctx, "PutRolePolicy", "RoleName", deviceRole, "PolicyName", name, "PolicyDocument", document); err != nil {
+				return err
+			}
 		}
 	case !coded(err, "EntityAlreadyExists"):
 		return err

@@ -213,3 +213,41 @@ func (p *person) ends(status int) {
 		p.t.Fatalf("%s: status %d, want %d:\n%s", p.name, got, status, p.screen())
 	}
 }
+
+// codeOf runs a device that pairs without a terminal: code gets the letters that it prints first, done all that it printed.
+func (m *machine) codeOf(cmd *exec.Cmd, code, done chan<- string) {
+	m.t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = w, w
+	if err := cmd.Start(); err != nil {
+		m.t.Fatal(err)
+	}
+	w.Close()
+	m.t.Cleanup(func() { _ = cmd.Process.Kill() })
+	re := regexp.MustCompile(`(?s)pair admit\)\s+([0-9A-Z-]{39,}.*?)\s+This (camera|device) is  `)
+	go func() {
+		var all strings.Builder
+		told := false
+		b := make([]byte, 4096)
+		for {
+			n, err := r.Read(b)
+			all.Write(b[:n])
+			if found := re.FindStringSubmatch(all.String()); found != nil && !told {
+				told = true
+				code <- found[1]
+			}
+			if err != nil {
+				break
+			}
+		}
+		_ = cmd.Wait()
+		r.Close()
+		if !told {
+			code <- ""
+		}
+		done <- all.String()
+	}()
+}
