@@ -162,7 +162,9 @@ func explainFailure(p *problem, f *household.Failure) {
 		p.Exit, p.Next = exitDamaged, "pair it by the code on its own screen: obscura pair admit"
 	case household.RosterRefused:
 		p.Exit, p.Next = exitDamaged, "obscura help roster"
-	case household.NotOwner, household.Declined:
+	case household.NotOwner:
+		p.Exit, p.Next = exitRefused, "give one of them the code that the new device shows"
+	case household.Declined:
 		p.Exit = exitRefused
 	}
 }

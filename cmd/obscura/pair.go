@@ -220,6 +220,7 @@ func (j *joiner) printCode(code e2ee.PairingCode) {
 	picture, width, err := drawQR(code.Text(), j.t.colored(), localeIsUTF8())
 	if err == nil && !j.o.text && j.t.live() && width < j.t.width() {
 		fmt.Fprintf(j.t.err, "\n%s\n", picture)
+		j.t.note("in letters:\n%s\n", lettered(code.Groups()))
 		return
 	}
 	if j.t.live() && !j.o.text {
