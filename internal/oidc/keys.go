@@ -53,32 +53,29 @@ func (f fileSource) load(context.Context) ([]byte, error) {
 
 // keySet is the keys of one issuer, fetched when they are needed.
 type keySet struct {
-	source source
-	now    func() time.Time
-	log    *slog.Logger
+	source  source
+	now     func() time.Time
+	timeout time.Duration
+	log     *slog.Logger
 
-	mu      sync.Mutex // guards the fields below, and is held while keys are fetched: one fetch serves all who wait
+	fetching sync.Mutex // held while keys are fetched, before mu: one fetch serves all who wait for it
+	tried    time.Time  // when that was tried last; guarded by fetching
+
+	mu      sync.Mutex // guards the fields below, and is held for moments: whose key is at hand waits for no fetch
 	keys    []jose.JSONWebKey
 	fetched time.Time // when keys were, zero when they never were
-	tried   time.Time // when that was tried last
 }
 
 // find returns the keys that may have signed a token: those of its key ID, or, when it names none, the one key that
 // there is. Errors: ErrUnreachable; ErrSignature when the issuer has no such key.
 func (s *keySet) find(ctx context.Context, t *token) ([]jose.JSONWebKey, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := s.now()
-	known := s.matching(t.keyID)
-	if len(known) > 0 && now.Sub(s.fetched) < freshFor {
-		return known, nil
-	}
-	if s.tried.IsZero() || now.Sub(s.tried) >= retryAfter {
-		s.refresh(ctx, now)
-		known = s.matching(t.keyID)
+	known, age := s.atHand(t.keyID)
+	if len(known) == 0 || age >= freshFor {
+		s.refresh(ctx)
+		known, age = s.atHand(t.keyID)
 	}
 	switch {
-	case s.fetched.IsZero() || now.Sub(s.fetched) >= staleFor:
+	case age >= staleFor:
 		return nil, ErrUnreachable
 	case len(known) == 0:
 		return nil, ErrSignature
@@ -86,16 +83,34 @@ func (s *keySet) find(ctx context.Context, t *token) ([]jose.JSONWebKey, error) 
 	return known, nil
 }
 
-// refresh fetches the keys; those that are there stay when it fails.
-func (s *keySet) refresh(ctx context.Context, now time.Time) {
+// atHand returns the keys of an ID that there are, and how old they are.
+func (s *keySet) atHand(keyID string) (known []jose.JSONWebKey, age time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fetched.IsZero() {
+		return nil, staleFor
+	}
+	return s.matching(keyID), s.now().Sub(s.fetched)
+}
+
+// refresh fetches the keys, unless that was tried just now; those that are there stay when it fails.
+func (s *keySet) refresh(ctx context.Context) {
+	s.fetching.Lock()
+	defer s.fetching.Unlock()
+	now := s.now()
+	if !s.tried.IsZero() && now.Sub(s.tried) < retryAfter {
+		return
+	}
 	s.tried = now
 	// Whoever began it may go away: the others wait for the same keys.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
 	defer cancel()
 	raw, err := s.source.load(ctx)
 	if err == nil {
 		var keys []jose.JSONWebKey
 		if keys, err = parseKeys(raw); err == nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
 			s.keys, s.fetched = keys, now
 			return
 		}
@@ -103,6 +118,7 @@ func (s *keySet) refresh(ctx context.Context, now time.Time) {
 	s.log.WarnContext(ctx, "keys of a web identity issuer were not fetched", "error", err)
 }
 
+// matching returns the keys of an ID. mu is held.
 func (s *keySet) matching(keyID string) []jose.JSONWebKey {
 	if keyID == "" {
 		if len(s.keys) == 1 {

@@ -103,8 +103,10 @@ type Config struct {
 	Roots *x509.CertPool
 	// Files has, by issuer, the file that its keys are read from, a JWK Set, in place of the network.
 	Files map[string]string
-	Log   *slog.Logger     // discarded when nil
-	Now   func() time.Time // time.Now when nil
+	// Timeout is how long one fetch of an issuer's keys may take; five seconds when zero.
+	Timeout time.Duration
+	Log     *slog.Logger     // discarded when nil
+	Now     func() time.Time // time.Now when nil
 }
 
 // Verifier verifies tokens and keeps the keys of issuers. It is safe for concurrent use.
@@ -122,6 +124,9 @@ func New(c Config) *Verifier {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = fetchTimeout
 	}
 	return &Verifier{config: c, sets: map[string]*keySet{}}
 }
@@ -172,7 +177,7 @@ func (v *Verifier) set(p Provider) *keySet {
 		if len(v.sets) >= maxSets {
 			clear(v.sets)
 		}
-		s = &keySet{source: v.source(p), now: v.config.Now, log: v.config.Log.With("issuer", p.URL)}
+		s = &keySet{source: v.source(p), now: v.config.Now, timeout: v.config.Timeout, log: v.config.Log.With("issuer", p.URL)}
 		v.sets[name] = s
 	}
 	return s
