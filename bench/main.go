@@ -47,7 +47,7 @@ func main() {
 	}
 	var o options
 	flag.StringVar(&o.binary, "binary", "bin/obscura", "server to measure")
-	flag.StringVar(&o.only, "only", "ingest,latency,kms,memory", "what to measure")
+	flag.StringVar(&o.only, "only", "ingest,latency,kms,memory,e2ee", "what to measure")
 	flag.StringVar(&o.out, "out", "bench/results", "folder for the results in JSON; empty: none")
 	flag.StringVar(&o.dir, "dir", "", "where the data directories are made, on the disk to be measured (default: the temporary folder)")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each measurement; the median counts")
@@ -60,7 +60,7 @@ func main() {
 
 // suites are what -only names.
 func suites() []suite {
-	return []suite{{"ingest", ingest}, {"latency", latency}, {"kms", keys}, {"memory", memory}}
+	return []suite{{"ingest", ingest}, {"latency", latency}, {"kms", keys}, {"memory", memory}, {"e2ee", sealed}}
 }
 
 type suite struct {

@@ -179,6 +179,16 @@ func (t *Trust) AddCertificate(b []byte) error {
 	return nil
 }
 
+// Certificate returns the number of a consumer's certificate, and whether there is one. A consumer that is removed loses it.
+func (t *Trust) Certificate(of Fingerprint) (number uint32, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c := t.certs[of]; c != nil {
+		return c.number, true
+	}
+	return 0, false
+}
+
 // Roster returns the roster in force and its hash. The caller must not change it.
 func (t *Trust) Roster() (*Roster, [32]byte) {
 	t.mu.Lock()

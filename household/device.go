@@ -61,7 +61,6 @@ type Device struct {
 	keys     []*e2ee.KEMKey // newest first
 	trust    *e2ee.Trust    // nil before a roster is pinned
 	onDisk   []byte         // the stored Trust, as this process last read or wrote it
-	asked    map[e2ee.Fingerprint]uint32
 }
 
 // state is what the folder says of its device. It is sealed like everything else there.
@@ -114,7 +113,7 @@ func Open(dir string, p e2ee.Protector) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Device{dir: dir, store: store, now: time.Now, asked: map[e2ee.Fingerprint]uint32{}}
+	d := &Device{dir: dir, store: store, now: time.Now}
 	if err := d.load(); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %s", ErrNoDevice, dir)
 	} else if err != nil {
@@ -162,7 +161,7 @@ func Create(dir string, p e2ee.Protector, k Kind) (*Device, error) {
 		return nil, err
 	}
 	defer unlock()
-	d := &Device{dir: dir, store: store, now: time.Now, asked: map[e2ee.Fingerprint]uint32{}}
+	d := &Device{dir: dir, store: store, now: time.Now}
 	d.state = state{
 		Version: stateVersion, Name: k.Name, Household: k.Household, Server: k.Server,
 		Owner: k.Owner, Consumer: k.Consumer, Producer: k.Producer,

@@ -135,7 +135,7 @@ func (l *GuestLink) device(dir string, signed []byte) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Device{dir: dir, store: store, now: time.Now, guest: true, asked: map[e2ee.Fingerprint]uint32{}}
+	d := &Device{dir: dir, store: store, now: time.Now, guest: true}
 	d.keys = []*e2ee.KEMKey{key}
 	d.state = state{Version: stateVersion, Name: "guest", Household: l.Household, Server: l.Server, Keys: []kem{{Number: 1}}}
 	if err := d.saveState(); err != nil {

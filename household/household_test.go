@@ -229,6 +229,24 @@ func TestRemovedViewerSeesNothingFromTheNextFragmentOn(t *testing.T) {
 	}
 }
 
+// A camera that runs has fetched the viewer's certificate before; it needs it once more.
+func TestViewerThatIsBackSeesAgain(t *testing.T) {
+	h := newHome(t)
+	camera, ben := h.camera(), h.viewer("Ben's phone")
+	h.ok(camera.Sync(h.ctx, h.box))
+	s := h.sealer(camera, "front-door")
+	h.seal(s, "before")
+	member, ok := ben.Admitted()
+	if !ok {
+		t.Fatal("not admitted")
+	}
+	h.remove("Ben's phone")
+	h.ok(h.owner.Change(h.ctx, h.box, func(r *e2ee.Roster) error { return AdmitTo(r, member, h.now) }))
+	h.ok(ben.Sync(h.ctx, h.box))
+	h.ok(camera.Sync(h.ctx, h.box))
+	h.wantRead(h.opener(ben, "front-door"), h.seal(s, "again"), "again")
+}
+
 func (h *home) awaitVersion(d *Device, v uint32) {
 	h.t.Helper()
 	for late := time.Now().Add(30 * time.Second); d.Trust().Pin().Version < v; time.Sleep(time.Millisecond) {

@@ -166,9 +166,7 @@ func (d *Device) takeCertificates(ctx context.Context, box Mailbox) error {
 func (d *Device) takeCertificatesOf(ctx context.Context, box Mailbox, name string, fp e2ee.Fingerprint, numbers []uint32) error {
 	slices.Sort(numbers)
 	slices.Reverse(numbers)
-	d.mu.Lock()
-	have := d.asked[fp]
-	d.mu.Unlock()
+	have, _ := d.Trust().Certificate(fp) // none after it was removed, also if it is back
 	var errs []error
 	for _, n := range numbers[:min(len(numbers), maxTriesPerDevice)] {
 		if n <= have {
@@ -182,9 +180,6 @@ func (d *Device) takeCertificatesOf(ctx context.Context, box Mailbox, name strin
 			err = &e2ee.Error{Code: e2ee.ErrCertificate, Detail: "it is another device's"}
 		}
 		if err == nil {
-			d.mu.Lock()
-			d.asked[fp] = n
-			d.mu.Unlock()
 			break
 		}
 		errs = append(errs, fmt.Errorf("household: certificate %d of %q: %w", n, name, err))
