@@ -139,7 +139,7 @@ func (a *admitter) authenticate(ctx context.Context) error {
 
 func (a *admitter) readCode(ctx context.Context) (string, error) {
 	if a.o.codeFile == "" {
-		return a.t.ask(ctx, "Paste the code that the new device shows, or press Enter if you will type digits: ")
+		return a.askCode(ctx)
 	}
 	in := io.Reader(a.t.in)
 	if a.o.codeFile != "-" {
@@ -155,6 +155,22 @@ func (a *admitter) readCode(ctx context.Context) (string, error) {
 		err = usageError{errors.New("there is no code in " + a.o.codeFile)}
 	}
 	return strings.TrimSpace(string(b)), err
+}
+
+// askCode reads a code that may be pasted in several lines, as it is shown: until it is whole, or an empty line.
+func (a *admitter) askCode(ctx context.Context) (string, error) {
+	code, err := a.t.ask(ctx, "Paste the code that the new device shows, or press Enter if you will type digits: ")
+	for err == nil && code != "" && len(code) < 2048 {
+		if _, bad := e2ee.ParseCode(code); bad == nil {
+			break
+		}
+		more, failed := a.t.ask(ctx, "  its next line (Enter ends): ")
+		if failed != nil || more == "" {
+			return code, failed
+		}
+		code += more
+	}
+	return code, err
 }
 
 // insist waits on while the other side does not answer and the person wants to.

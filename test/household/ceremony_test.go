@@ -47,7 +47,7 @@ func (m *machine) admitCamera() {
 	camera.sees("waiting for a scan ...  9:5")
 	ana := m.at("ana", m.server("pair", "admit")...)
 	ana.sees("press Enter if you will type digits: ")
-	ana.types(strings.Join(strings.Fields(code), "-"))
+	ana.types(strings.Join(strings.Fields(code), "\n")) // pasted as it is shown
 	ana.sees("Front door is in front of you: its code was read from its own screen.")
 	ana.sees("name [Front door]: ")
 	ana.types("")
