@@ -10,8 +10,9 @@ import (
 const (
 	certificateBody  = 1 + 32 + 4 + 8 + 8 + kemBytes
 	certificateBytes = certificateBody + sigBytes
-	// CertificateLife is the longest that a certificate is valid: the bound on how long a server that holds back rosters can
-	// keep a removed device a recipient. A device makes a new one well before.
+	// CertificateLife is the longest that a certificate is valid. It bounds how long a server that holds back rosters can keep a
+	// removed device a recipient, unless that device works with it and certifies itself anew: then the roster's expiry is the
+	// bound, see RecoveryOnlyAfterExpiry. A device makes a new one well before.
 	CertificateLife = 31 * 24 * time.Hour
 	// clockSkew is how far in the future a certificate may be issued.
 	clockSkew = 10 * time.Minute

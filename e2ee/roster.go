@@ -47,7 +47,8 @@ type Roster struct {
 
 	Threshold uint8 // owners that must sign; from 1
 	// RecoveryOnlyAfterExpiry: once expired, producers seal for the recovery recipients alone. Without it they go on; what then
-	// bounds a server that holds back rosters is the age of the recipients' certificates.
+	// bounds a server that holds back rosters is the age of the recipients' certificates, and nothing if a removed device that
+	// works with the server renews its own.
 	RecoveryOnlyAfterExpiry bool
 	// NoRecovery is the recorded waiver: without it a roster has at least one recovery recipient.
 	NoRecovery bool

@@ -248,8 +248,7 @@ func (a *Admitting) ByCode() bool { return a.how == "code" }
 // Sign puts the device on the roster as m, whose key must be the candidate's, and welcomes it. A member that m replaces, see
 // Replaced, is taken off. The certificate of a viewer is posted first, so that cameras seal for it from the roster on.
 //
-// Errors: e2ee.ErrMisuse; ErrMeanwhile; those of Change; ErrProposed, after which Welcome welcomes the device once enough owners
-// have signed.
+// Errors: e2ee.ErrMisuse; ErrMeanwhile; those of Change; ErrProposed, after which AwaitCosigned goes on.
 func (a *Admitting) Sign(ctx context.Context, m e2ee.Member) error {
 	c, err := a.admitter.Candidate()
 	if err != nil {
@@ -280,10 +279,32 @@ func (a *Admitting) Sign(ctx context.Context, m e2ee.Member) error {
 	if err != nil {
 		return err
 	}
-	if err := d.note(m.Fingerprint(), a.how); err != nil {
+	if err := d.NoteVerified(m.Fingerprint(), a.how); err != nil {
 		return err
 	}
 	return a.Welcome(ctx)
+}
+
+// AwaitCosigned waits until enough owners have signed what Sign has proposed, and welcomes the device: until ctx ends.
+//
+// Errors: those of Sync; the mailbox's.
+func (a *Admitting) AwaitCosigned(ctx context.Context, m e2ee.Member) error {
+	d := a.device
+	for {
+		r, err := d.Roster()
+		if err != nil {
+			return err
+		}
+		if _, in := MemberOf(r, m.Fingerprint()); in {
+			return errors.Join(d.NoteVerified(m.Fingerprint(), a.how), a.Welcome(ctx))
+		}
+		if _, err := d.advanceOne(ctx, a.box, MaxWait); err != nil {
+			return err
+		}
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+	}
 }
 
 // Welcome tells the device of the roster in force, which must have it. Sign has called it.
@@ -303,8 +324,8 @@ func (a *Admitting) takeCertificate() error {
 	return nil
 }
 
-// note remembers how this device came to trust another.
-func (d *Device) note(fp e2ee.Fingerprint, how string) error {
+// NoteVerified remembers how this device came to trust another: "code", "digits" or "request".
+func (d *Device) NoteVerified(fp e2ee.Fingerprint, how string) error {
 	return d.change(func() error {
 		if d.state.Verified == nil {
 			d.state.Verified = map[string]Verified{}

@@ -4,6 +4,8 @@ package household
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -30,8 +32,12 @@ var (
 	ErrProposed = errors.New("household: the roster awaits other owners' signatures")
 )
 
-// maxChangeTries bounds how often a change is made again because another owner was faster.
-const maxChangeTries = 5
+const (
+	// maxChangeTries bounds how often a change is made again because another owner was faster.
+	maxChangeTries = 10
+	// changePause is the longest pause before the second try; before each further one it may be that much longer.
+	changePause = 50 * time.Millisecond
+)
 
 // Change signs the roster that follows, posts it and takes it. edit is given a copy of the one in force to change, more than
 // once when another owner was faster. The mailbox orders owners who sign at the same time: whoever posts first.
@@ -43,7 +49,10 @@ func (d *Device) Change(ctx context.Context, box Mailbox, edit func(*e2ee.Roster
 
 // changeAs is Change with signatures of further owners.
 func (d *Device) changeAs(ctx context.Context, box Mailbox, edit func(*e2ee.Roster) error, more ...*e2ee.Identity) error {
-	for range maxChangeTries {
+	for try := range maxChangeTries {
+		if err := pause(ctx, time.Duration(try)*changePause); err != nil {
+			return err
+		}
 		if err := d.Sync(ctx, box); err != nil {
 			return err
 		}
@@ -57,6 +66,23 @@ func (d *Device) changeAs(ctx context.Context, box Mailbox, edit func(*e2ee.Rost
 		}
 	}
 	return fmt.Errorf("household: change the roster: %w", ErrObjectExists)
+}
+
+// pause waits for a random part of d, so that owners who collide do not do so again. It returns the cause of ctx when that ends.
+func pause(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return context.Cause(ctx)
+	}
+	var b [8]byte
+	rand.Read(b[:]) // never fails
+	t := time.NewTimer(time.Duration(binary.BigEndian.Uint64(b[:]) % uint64(d)))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // signNext makes and signs the roster that follows the one in force.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -297,4 +298,88 @@ func FuzzStoredLinks(f *testing.F) {
 			t.Fatal("not each other's inverse")
 		}
 	})
+}
+
+// babbler is a mailbox whose every answer is made of bytes that somebody chose.
+type babbler struct{ b []byte }
+
+// next takes up to n bytes.
+func (m *babbler) next(n int) []byte {
+	n = min(n, len(m.b))
+	out := m.b[:n]
+	m.b = m.b[n:]
+	return out
+}
+
+func (m *babbler) size() int {
+	if b := m.next(2); len(b) == 2 {
+		return int(b[0])<<8 | int(b[1])
+	}
+	return 0
+}
+
+func (m *babbler) Put(context.Context, string, []byte, time.Duration) error {
+	if b := m.next(1); len(b) == 1 && b[0]%3 == 0 {
+		return ErrObjectExists
+	}
+	return nil
+}
+
+func (m *babbler) Get(_ context.Context, key string, _ time.Duration) ([]byte, error) {
+	if len(m.b) == 0 {
+		return nil, ErrNoObject
+	}
+	return m.next(m.size() % 2048), nil
+}
+
+func (m *babbler) List(_ context.Context, prefix, _ string, _ time.Duration) (list []Object, _ error) {
+	for n := m.size() % 8; n > 0; n-- {
+		list = append(list, Object{Key: prefix + string(m.next(m.size()%100))})
+	}
+	return list, nil
+}
+
+// FuzzBabblingMailbox: whatever a mailbox says, a device stands where it stood, and pairs with nobody.
+func FuzzBabblingMailbox(f *testing.F) {
+	f.Add([]byte{0, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0, 3, 0, 2, '0', '1'})
+	f.Add([]byte{})
+	camera, fresh := f.TempDir(), f.TempDir()
+	made := false
+	f.Fuzz(func(t *testing.T, b []byte) {
+		h := &home{t: t, ctx: t.Context(), now: time.Now()}
+		if !made { // a household is made once: it costs more than all the rest
+			made = true
+			copyFolder(t, newHome(t).camera().dir, camera)
+			copyFolder(t, h.create("fresh", Kind{Producer: true}).dir, fresh)
+		}
+		d, err := Open(camera, quick{})
+		h.ok(err)
+		was := d.Trust().Pin()
+		_ = d.Sync(t.Context(), &babbler{b})
+		if d.Trust().Pin() != was {
+			t.Fatal("the roster moved")
+		}
+		n, err := Open(fresh, quick{})
+		h.ok(err)
+		_ = n.Join(t.Context(), &babbler{b}, PinText(was))
+		j, err := n.StartJoin(&babbler{b}, server)
+		h.ok(err)
+		_, err = j.Code()
+		h.ok(err)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		if _, err := j.AwaitOffer(ctx); err == nil || n.Trust() != nil {
+			t.Fatal("somebody's offer was taken")
+		}
+	})
+}
+
+func copyFolder(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(to, 0o700); err != nil {
+		t.Fatal(err)
+	}
 }

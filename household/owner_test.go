@@ -185,3 +185,52 @@ func TestUnpairedCameraSealsNoMore(t *testing.T) {
 		t.Fatalf("an owner was unpaired: %v", err)
 	}
 }
+
+func TestPairingThatTwoOwnersMustSign(t *testing.T) {
+	h := newHome(t)
+	kit := h.viewer("Kit's laptop")
+	h.ok(kit.BecomeOwner())
+	q, err := kit.Request(e2ee.RoleOwner)
+	h.ok(err)
+	err = h.owner.Change(h.ctx, h.box, func(r *e2ee.Roster) error {
+		return AdmitTo(r, e2ee.Member{Role: e2ee.RoleOwner, Name: q.Name, Key: q.PublicKey}, h.now)
+	})
+	h.ok(err)
+	if err := h.owner.Change(h.ctx, h.box, func(r *e2ee.Roster) error { r.Threshold = 2; return nil }); !errors.Is(err, ErrProposed) {
+		t.Fatal(err)
+	}
+	cosign := func() {
+		waiting, err := kit.Proposals(h.ctx, h.box)
+		h.ok(err)
+		h.ok(kit.Cosign(h.ctx, h.box, waiting[0]))
+	}
+	cosign()
+	d := h.create("Front door", Kind{Producer: true})
+	j, a := h.joining(d, h.box), h.admitting(h.box)
+	code, err := j.Code()
+	h.ok(err)
+	jErr, aErr := h.both(func() error {
+		if _, err := j.AwaitOffer(h.ctx); err != nil {
+			return err
+		}
+		return j.AwaitWelcome(h.ctx)
+	}, func() error {
+		h.ok(a.Scan(h.ctx, code.Text(), server))
+		m, err := a.Candidate()
+		h.ok(err)
+		if err := a.Sign(h.ctx, m); !errors.Is(err, ErrProposed) {
+			t.Errorf("one signature: %v", err)
+		}
+		if d.Trust() != nil {
+			t.Error("welcomed before both have signed")
+		}
+		go cosign()
+		return a.AwaitCosigned(h.ctx, m)
+	})
+	if jErr != nil || aErr != nil {
+		t.Fatalf("device: %v; owner: %v", jErr, aErr)
+	}
+	if _, in := d.Admitted(); !in {
+		t.Fatal("not admitted")
+	}
+}

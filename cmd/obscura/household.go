@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -106,7 +107,27 @@ func (m *member) sync(ctx context.Context, t *terminal) error {
 		t.note("%s %s", t.yellow("warning:"), strings.ReplaceAll(err.Error(), "\n", "; "))
 		return nil
 	}
+	if err == nil {
+		m.warnOfExpiry(t, time.Now())
+	}
 	return m.explain("cannot come into step with the household", err)
+}
+
+// expiryNotice is how long before its end a roster's renewal is asked for.
+const expiryNotice = 30 * 24 * time.Hour
+
+// warnOfExpiry tells ahead of time what would end by itself.
+func (m *member) warnOfExpiry(t *terminal, now time.Time) {
+	r, err := m.Roster()
+	if err != nil {
+		return
+	}
+	if r.Expires.Sub(now) < expiryNotice {
+		t.note("%s the roster %s; on an owner's device:  obscura roster renew", t.yellow("warning:"), sayExpiry(r.Expires, now))
+	}
+	if me, ok := m.Admitted(); ok && !me.NotAfter.IsZero() && me.NotAfter.Sub(now) < expiryNotice {
+		t.note("%s this device's membership %s", t.yellow("warning:"), sayExpiry(me.NotAfter, now))
+	}
 }
 
 // explain turns what went wrong in a household into what a person can do about it; nil stays nil.

@@ -107,7 +107,12 @@ func (a *admitter) run(ctx context.Context) error {
 	if err != nil {
 		return a.decline(ctx, err)
 	}
-	if err := a.Sign(ctx, decided); err != nil {
+	err = a.Sign(ctx, decided)
+	if errors.Is(err, household.ErrProposed) {
+		a.t.note("signed here; more owners must sign, within the code's ten minutes:  obscura roster cosign")
+		err = a.AwaitCosigned(ctx, decided)
+	}
+	if err != nil {
 		return err
 	}
 	return a.printAdmitted(decided)

@@ -78,6 +78,9 @@ func rosterAdd(ctx context.Context, t *terminal, o *addOptions, file string) err
 			return m.explain(what, err)
 		}
 	}
+	if err := m.NoteVerified(e.Fingerprint(), "request"); err != nil {
+		return m.explain(what, err)
+	}
 	return printAdded(t, m, e)
 }
 
@@ -245,57 +248,83 @@ func printRemoved(t *terminal, m *member, found []e2ee.Member) error {
 	return nil
 }
 
+type renewOptions struct {
+	householdFlags
+	name, until, after string
+}
+
 func newRosterRenew(t *terminal) *cobra.Command {
-	var h householdFlags
-	var until string
+	var o renewOptions
 	cmd := &cobra.Command{
 		Use:   "renew",
 		Short: "Put off the end of the roster, or of one device's membership",
 		Long: `Put off the end of the roster, by signing it anew. A roster that has expired stays in force, with a
 warning; renew it at least once a year, and look at who is on it.
 
-With --name it puts off the end of that device's membership instead.`,
+With --name it puts off the end of that device's membership instead. --after-expiry says what cameras do
+with a roster that has expired: go on, or seal for the recovery kits alone, which bounds how long a server
+that works with a removed device can keep the removal from a camera.`,
 		Example: `  obscura roster renew
-  obscura roster renew --until 2027-12-31
+  obscura roster renew --until 2027-12-31 --after-expiry recovery
   obscura roster renew --name Kiosk --until 2027-03-01`,
 		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return rosterRenew(cmd.Context(), t, &o) },
 	}
-	name := cmd.Flags().String("name", "", "device whose membership is put off")
-	cmd.Flags().StringVar(&until, "until", "", "TIME of the new end (default: a year from now; with --name: never)")
-	h.addFlags(cmd.Flags())
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return rosterRenew(cmd.Context(), t, &h, *name, until) }
+	cmd.Flags().StringVar(&o.name, "name", "", "device whose membership is put off")
+	cmd.Flags().StringVar(&o.until, "until", "", "TIME of the new end (default: a year from now; with --name: never)")
+	cmd.Flags().StringVar(&o.after, "after-expiry", "", "go-on or recovery (default: as it is)")
+	o.addFlags(cmd.Flags())
 	return cmd
 }
 
-func rosterRenew(ctx context.Context, t *terminal, h *householdFlags, name, until string) error {
-	var end time.Time
-	if until != "" {
-		at, err := parseMoment(until, time.Now())
-		if err != nil {
-			return err
-		}
-		if end = at; !end.After(time.Now()) {
-			return usageError{fmt.Errorf("--until %s is over already", sayMoment(end))}
-		}
+// end reads the options.
+func (o *renewOptions) end(now time.Time) (end time.Time, err error) {
+	if o.after != "" && o.after != "go-on" && o.after != "recovery" || o.after != "" && o.name != "" {
+		return end, usageError{errors.New("--after-expiry is go-on or recovery, and of the roster as a whole")}
 	}
-	m, err := h.inStep(ctx, t)
+	if o.until == "" {
+		return end, nil
+	}
+	if end, err = parseMoment(o.until, now); err == nil && !end.After(now) {
+		err = usageError{fmt.Errorf("--until %s is over already", sayMoment(end))}
+	}
+	return end, err
+}
+
+// edit changes the roster.
+func (o *renewOptions) edit(r *e2ee.Roster, end, now time.Time) error {
+	if o.name == "" {
+		if r.Expires = end; end.IsZero() {
+			r.Expires = now.Add(household.DefaultRosterLife)
+		}
+		if o.after == "recovery" && r.NoRecovery {
+			return &problem{
+				What: "cannot have cameras seal for the recovery kits alone", Why: "there is none", Exit: exitRefused, Next: "obscura keys export-recovery",
+			}
+		}
+		if o.after != "" {
+			r.RecoveryOnlyAfterExpiry = o.after == "recovery"
+		}
+		return nil
+	}
+	found, err := deviceOf(r, o.name)
+	for _, e := range found {
+		e.NotAfter = end
+		r.Admit(e)
+	}
+	return err
+}
+
+func rosterRenew(ctx context.Context, t *terminal, o *renewOptions) error {
+	end, err := o.end(time.Now())
 	if err != nil {
 		return err
 	}
-	err = m.Change(ctx, m.box, func(r *e2ee.Roster) error {
-		if name == "" {
-			if r.Expires = end; end.IsZero() {
-				r.Expires = time.Now().Add(household.DefaultRosterLife)
-			}
-			return nil
-		}
-		found, err := deviceOf(r, name)
-		for _, e := range found {
-			e.NotAfter = end
-			r.Admit(e)
-		}
+	m, err := o.inStep(ctx, t)
+	if err != nil {
 		return err
-	})
+	}
+	err = m.Change(ctx, m.box, func(r *e2ee.Roster) error { return o.edit(r, end, time.Now()) })
 	if err != nil {
 		return m.explain("cannot renew", err)
 	}
@@ -425,6 +454,9 @@ func differences(from, to *e2ee.Roster) (lines []string) {
 	}
 	if !from.Expires.Equal(to.Expires) {
 		say("expire %s", to.Expires.Local().Format("2 Jan 2006"))
+	}
+	if to.RecoveryOnlyAfterExpiry != from.RecoveryOnlyAfterExpiry {
+		say("once expired, seal for the recovery kits alone: %t", to.RecoveryOnlyAfterExpiry)
 	}
 	if to.NoRecovery && !from.NoRecovery {
 		say("give up the recovery kit")
