@@ -85,8 +85,9 @@ func (k *keyFolder) open(t *terminal) (*household.Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := household.Open(dir, k.protector(t, strings.TrimSpace(string(kind)), dir, false))
-	return d, explainFolder(dir, err)
+	by := strings.TrimSpace(string(kind))
+	d, err := household.Open(dir, k.protector(t, by, dir, false))
+	return d, explainLocked(dir, by, explainFolder(dir, err))
 }
 
 // create makes a device. A camera starts by itself, so its keys are protected by the file system unless asked otherwise.
@@ -229,6 +230,22 @@ func explainFolder(dir string, err error) error {
 		p.Exit, p.Next = exitRefused, "chmod 700 "+shellQuote(dir)
 	case errors.Is(err, fs.ErrPermission):
 		p.Exit = exitRefused
+	}
+	return p
+}
+
+// explainLocked names who is to blame when what protects a folder does not open it.
+func explainLocked(dir, by string, err error) error {
+	var p *problem
+	if !errors.As(err, &p) || p.Code != e2ee.ErrPassphrase.String() {
+		return err
+	}
+	switch by {
+	case byKeyring:
+		p.Why = "this system's keyring has another key for it"
+		p.Next = "open it where it was made: keys that a keyring protects cannot be moved by copying"
+	case byFile:
+		p.Why = filepath.Join(dir, unlockFile) + " is not this folder's, or a file in it was changed"
 	}
 	return p
 }
