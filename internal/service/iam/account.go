@@ -55,10 +55,15 @@ func (s *Service) ListAccountAliases(ctx context.Context, _ *iamapi.ListAccountA
 }
 
 // CreateAccountAlias gives the account an alias in place of the one it had.
+//
+// Errors: EntityAlreadyExistsException when it has this one.
 func (s *Service) CreateAccountAlias(ctx context.Context, in *iamapi.CreateAccountAliasInput) (*iamapi.CreateAccountAliasOutput, error) {
 	err := s.update(ctx, func(c *change) error {
 		if err := s.allow(ctx, "CreateAccountAlias", "*", conditions{}); err != nil {
 			return err
+		}
+		if slices.Contains(c.state.Aliases, *in.AccountAlias) {
+			return &iamapi.EntityAlreadyExistsException{Message: fmt.Sprintf("The account alias %s already exists.", *in.AccountAlias)}
 		}
 		c.state.Aliases = []string{*in.AccountAlias}
 		c.touch()

@@ -19,9 +19,12 @@ func sizeMessage(k kind, name string) string {
 }
 
 // checkPolicyARN refuses what is no ARN of a managed policy at all.
-func checkPolicyARN(text string) error {
+func checkPolicyARN(text string) error { return checkARN(text, "policy/") }
+
+// checkARN refuses what is no ARN of such a resource at all.
+func checkARN(text, kind string) error {
 	a, err := arn.Parse(text)
-	if err != nil || a.Service != "iam" || a.Region != "" || !strings.HasPrefix(a.Resource, "policy/") {
+	if err != nil || a.Service != "iam" || a.Region != "" || !strings.HasPrefix(a.Resource, kind) {
 		return invalidInput("ARN %s is not valid.", text)
 	}
 	return nil

@@ -149,6 +149,9 @@ func (s *Service) allowProvider(ctx context.Context, v *view, operation, arn str
 	if err := s.allow(ctx, operation, arn, all); err != nil {
 		return nil, err
 	}
+	if err := checkARN(arn, "oidc-provider/"); err != nil {
+		return nil, err
+	}
 	if p == nil {
 		return nil, noSuchProvider(arn)
 	}
@@ -175,7 +178,7 @@ func (s *Service) changeProvider(ctx context.Context, operation, arn string, c c
 	})
 }
 
-// GetOpenIDConnectProvider describes a provider. Errors: NoSuchEntityException.
+// GetOpenIDConnectProvider describes a provider. Errors: NoSuchEntityException, InvalidInputException.
 func (s *Service) GetOpenIDConnectProvider(ctx context.Context, in *iamapi.GetOpenIDConnectProviderInput) (*iamapi.GetOpenIDConnectProviderOutput, error) {
 	p, err := s.allowProvider(ctx, s.view(), "GetOpenIDConnectProvider", *in.OpenIDConnectProviderArn, nil)
 	if err != nil {
@@ -205,7 +208,7 @@ func (s *Service) ListOpenIDConnectProviders(ctx context.Context, _ *iamapi.List
 }
 
 // DeleteOpenIDConnectProvider ends the trust in an issuer: no role is given for its tokens any more. Sessions that were
-// made go on until they expire. Deleting what is not there is no error, as on AWS.
+// made go on until they expire. Deleting what is not there is no error, as on AWS. Errors: InvalidInputException.
 func (s *Service) DeleteOpenIDConnectProvider(ctx context.Context, in *iamapi.DeleteOpenIDConnectProviderInput) (*iamapi.DeleteOpenIDConnectProviderOutput, error) {
 	err := s.update(ctx, func(c *change) error {
 		p, err := s.allowProvider(ctx, c.view, "DeleteOpenIDConnectProvider", *in.OpenIDConnectProviderArn, nil)
@@ -224,7 +227,7 @@ func (s *Service) DeleteOpenIDConnectProvider(ctx context.Context, in *iamapi.De
 
 // AddClientIDToOpenIDConnectProvider takes tokens for one audience more; one that is taken already is no error.
 //
-// Errors: NoSuchEntityException, LimitExceededException.
+// Errors: NoSuchEntityException, InvalidInputException, LimitExceededException.
 func (s *Service) AddClientIDToOpenIDConnectProvider(ctx context.Context, in *iamapi.AddClientIDToOpenIDConnectProviderInput) (*iamapi.AddClientIDToOpenIDConnectProviderOutput, error) {
 	err := s.changeProvider(ctx, "AddClientIDToOpenIDConnectProvider", *in.OpenIDConnectProviderArn, nil, func(p *oidcProvider) error {
 		p.ClientIDs = unique(append(p.ClientIDs, *in.ClientID))
@@ -235,7 +238,7 @@ func (s *Service) AddClientIDToOpenIDConnectProvider(ctx context.Context, in *ia
 
 // RemoveClientIDFromOpenIDConnectProvider takes tokens for an audience no longer; one that is not taken is no error.
 //
-// Errors: NoSuchEntityException.
+// Errors: NoSuchEntityException, InvalidInputException.
 func (s *Service) RemoveClientIDFromOpenIDConnectProvider(ctx context.Context, in *iamapi.RemoveClientIDFromOpenIDConnectProviderInput) (*iamapi.RemoveClientIDFromOpenIDConnectProviderOutput, error) {
 	err := s.changeProvider(ctx, "RemoveClientIDFromOpenIDConnectProvider", *in.OpenIDConnectProviderArn, nil, func(p *oidcProvider) error {
 		p.ClientIDs = slices.DeleteFunc(p.ClientIDs, func(id string) bool { return id == *in.ClientID })
@@ -270,7 +273,7 @@ func (s *Service) TagOpenIDConnectProvider(ctx context.Context, in *iamapi.TagOp
 
 // UntagOpenIDConnectProvider removes tags of a provider; keys that are not there are no error.
 //
-// Errors: NoSuchEntityException.
+// Errors: NoSuchEntityException, InvalidInputException.
 func (s *Service) UntagOpenIDConnectProvider(ctx context.Context, in *iamapi.UntagOpenIDConnectProviderInput) (*iamapi.UntagOpenIDConnectProviderOutput, error) {
 	cond := conditions{}.tagKeys(in.TagKeys)
 	err := s.changeProvider(ctx, "UntagOpenIDConnectProvider", *in.OpenIDConnectProviderArn, cond, func(p *oidcProvider) error {
@@ -280,7 +283,7 @@ func (s *Service) UntagOpenIDConnectProvider(ctx context.Context, in *iamapi.Unt
 	return &iamapi.UntagOpenIDConnectProviderOutput{}, err
 }
 
-// ListOpenIDConnectProviderTags lists the tags of a provider. Errors: NoSuchEntityException.
+// ListOpenIDConnectProviderTags lists the tags of a provider. Errors: NoSuchEntityException, InvalidInputException.
 func (s *Service) ListOpenIDConnectProviderTags(ctx context.Context, in *iamapi.ListOpenIDConnectProviderTagsInput) (*iamapi.ListOpenIDConnectProviderTagsOutput, error) {
 	p, err := s.allowProvider(ctx, s.view(), "ListOpenIDConnectProviderTags", *in.OpenIDConnectProviderArn, nil)
 	if err != nil {
