@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/obscura-video/obscura/test/conformance/iam"
 	"github.com/obscura-video/obscura/test/conformance/kit"
 	"github.com/obscura-video/obscura/test/conformance/kms"
 	"github.com/obscura-video/obscura/test/rig"
@@ -16,7 +17,7 @@ var options = kit.Flags(flag.CommandLine)
 
 // suites are the services whose every operation has a case.
 func suites() []*kit.API {
-	return []*kit.API{kms.API()}
+	return []*kit.API{kms.API(), iam.API()}
 }
 
 // TestConformance runs the cases of every operation, against a server of its own or, with -endpoint, another one.

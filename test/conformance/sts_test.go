@@ -18,7 +18,11 @@ import (
 	"github.com/obscura-video/obscura/test/rig"
 )
 
-const watcher = "arn:aws:iam::000000000000:role/watcher"
+const (
+	accountRoot = "arn:aws:iam::000000000000:root"
+	trustRoot   = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"` + accountRoot + `"},"Action":["sts:AssumeRole","sts:TagSession"]}]}`
+	watcher     = "arn:aws:iam::000000000000:role/watcher"
+)
 
 func stsSteps() []step {
 	return []step{

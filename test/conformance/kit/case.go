@@ -82,6 +82,8 @@ type Case struct {
 	Ends string
 	// Free needs no permission: it is done for who has none.
 	Free bool
+	// Alone says that the case alters what is the whole account's, so that none runs beside it.
+	Alone bool
 }
 
 // Errors are ways to errors by code. A way makes what it needs, and returns how the wrong call ended.

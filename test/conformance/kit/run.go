@@ -19,7 +19,9 @@ import (
 func (tg *Target) Run(t *testing.T, a *API) {
 	for _, c := range a.Cases {
 		t.Run(c.Op, func(t *testing.T) {
-			t.Parallel()
+			if !c.Alone {
+				t.Parallel()
+			}
 			tg.good(t, a, &c)
 			for _, code := range slices.Sorted(maps.Keys(c.Errors)) {
 				t.Run(code, func(t *testing.T) { wantModelled(t, c.Errors[code](tg.World(t)), code) })
