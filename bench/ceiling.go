@@ -255,22 +255,44 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	var answer []byte
-	if r.Header.Get("X-Amz-Target") == "TrentService.Decrypt" {
-		var in kmsapi.DecryptInput
-		in.DecodeJSON(protocol.NewJSONReader(body))
-		answer = (&kmsapi.DecryptOutput{
-			EncryptionAlgorithm: new("SYMMETRIC_DEFAULT"), KeyId: new(echoARN), Plaintext: in.CiphertextBlob[:min(32, len(in.CiphertextBlob))],
-		}).AppendJSON(nil)
-	} else {
-		var in kmsapi.GenerateDataKeyInput
-		in.DecodeJSON(protocol.NewJSONReader(body))
-		answer = (&kmsapi.GenerateDataKeyOutput{
-			CiphertextBlob: make([]byte, 184), KeyId: new(echoARN), Plaintext: make([]byte, 32),
-		}).AppendJSON(nil)
-	}
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-	_, _ = w.Write(answer) // the client sees it
+	_, _ = w.Write(echoed(r.Header.Get("X-Amz-Target"), body)) // the client sees it
 }
 
-const echoARN = "arn:aws:kms:us-east-1:000000000000:key/00000000-0000-0000-0000-000000000000"
+func echoed(target string, body []byte) []byte {
+	in := protocol.NewJSONReader(body)
+	switch target {
+	case "TrentService.Decrypt":
+		var v kmsapi.DecryptInput
+		v.DecodeJSON(in)
+		return (&kmsapi.DecryptOutput{
+			EncryptionAlgorithm: new("SYMMETRIC_DEFAULT"), KeyId: new(echoARN), Plaintext: v.CiphertextBlob[:min(1024, len(v.CiphertextBlob))],
+		}).AppendJSON(nil)
+	case "TrentService.Encrypt":
+		var v kmsapi.EncryptInput
+		v.DecodeJSON(in)
+		return (&kmsapi.EncryptOutput{
+			EncryptionAlgorithm: new("SYMMETRIC_DEFAULT"), KeyId: new(echoARN), CiphertextBlob: make([]byte, len(v.Plaintext)+overheadBytes),
+		}).AppendJSON(nil)
+	case "TrentService.Sign":
+		var v kmsapi.SignInput
+		v.DecodeJSON(in)
+		signature := make([]byte, 71)
+		if v.SigningAlgorithm != nil && *v.SigningAlgorithm != kmsapi.SigningAlgorithmSpecEcdsaSha256 {
+			signature = make([]byte, 256)
+		}
+		return (&kmsapi.SignOutput{KeyId: new(echoARN), Signature: signature, SigningAlgorithm: v.SigningAlgorithm}).AppendJSON(nil)
+	}
+	var v kmsapi.GenerateDataKeyInput
+	v.DecodeJSON(in)
+	return (&kmsapi.GenerateDataKeyOutput{
+		CiphertextBlob: make([]byte, 32+overheadBytes), KeyId: new(echoARN), Plaintext: make([]byte, 32), KeyMaterialId: new(echoMaterial),
+	}).AppendJSON(nil)
+}
+
+const (
+	echoARN      = "arn:aws:kms:us-east-1:000000000000:key/00000000-0000-0000-0000-000000000000"
+	echoMaterial = "0000000000000000000000000000000000000000000000000000000000000000"
+	// overheadBytes is how much longer a ciphertext blob is than its plaintext, docs/formats/ciphertext-blob.md.
+	overheadBytes = 100
+)

@@ -6,32 +6,42 @@ package main
 
 import (
 	"context"
+	"crypto"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	kmsapi "github.com/obscura-video/obscura/internal/awsapi/kms"
 )
 
-// keys measures KMS calls each second, as a share of those of a bare echo which the same client calls.
+// keys measures KMS calls each second, as a share of what a bare echo and the bare primitive would do one after the
+// other: 1 / (1/echo + 1/primitive). The same client calls both sides; the primitive runs on as many goroutines.
 func keys(o options, r *report) error {
 	t, c, stop, err := startBoth(o)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	key, err := t.createKey()
-	if err != nil {
-		return err
-	}
-	for _, http2 := range []bool{false, true} {
-		for _, callers := range []int{1, 16} {
+	for _, http2 := range []bool{false} {
+		for _, callers := range []int{8} {
 			hs, hc := newHTTP(t.roots, callers, http2), newHTTP(c.roots, callers, http2)
-			err := keysOver(o, r, key, callers, http2,
-				kmsapi.NewClient(t.client("kms", t.at.API, hs)),
-				kmsapi.NewClient(newClient("https://"+c.Echo, hc, t.creds, t.at.Region, "kms")))
+			b := keyBench{
+				options: o, report: r, callers: callers, over: "HTTP/1.1",
+				server: kmsapi.NewClient(t.client("kms", t.at.API, hs)),
+				echo:   kmsapi.NewClient(newClient("https://"+c.Echo, hc, t.creds, t.at.Region, "kms")),
+			}
+			if http2 {
+				b.over = "HTTP/2"
+			}
+			err := b.run()
 			closeAll(hs, hc)
 			if err != nil {
 				return err
@@ -47,66 +57,215 @@ func closeAll(clients ...*http.Client) {
 	}
 }
 
-func keysOver(o options, r *report, key string, callers int, http2 bool, server, echo *kmsapi.Client) error {
-	ctx := context.Background()
-	purpose := map[string]string{"purpose": "bench"}
-	generate := &kmsapi.GenerateDataKeyInput{KeyId: &key, KeySpec: new(kmsapi.DataKeySpecAes256), EncryptionContext: purpose}
-	made, err := server.GenerateDataKey(ctx, generate)
+// keyCase is one operation.
+type keyCase struct {
+	name string
+	call func(*kmsapi.Client) error
+	// primitive is what the operation is for, without all else.
+	primitive func() error
+}
+
+// keyBench measures with one number of callers over one protocol.
+type keyBench struct {
+	options
+	report       *report
+	callers      int
+	over         string
+	server, echo *kmsapi.Client
+}
+
+func (b keyBench) run() error {
+	cases, err := keyCases(b.server)
 	if err != nil {
 		return err
 	}
-	decrypt := &kmsapi.DecryptInput{CiphertextBlob: made.CiphertextBlob, KeyId: &key, EncryptionContext: purpose}
-	over := "HTTP/1.1"
-	if http2 {
-		over = "HTTP/2"
-	}
-	for _, op := range []struct {
-		name string
-		call func(*kmsapi.Client) error
-	}{
-		{"GenerateDataKey", func(c *kmsapi.Client) error { _, err := c.GenerateDataKey(ctx, generate); return err }},
-		{"Decrypt", func(c *kmsapi.Client) error { _, err := c.Decrypt(ctx, decrypt); return err }},
-	} {
-		s, e, err := alternate(o.rounds,
-			func() (float64, error) { return rate(callers, o.round/2, func() error { return op.call(server) }) },
-			func() (float64, error) { return rate(callers, o.round/2, func() error { return op.call(echo) }) })
-		if err != nil {
-			return err
+	for _, k := range cases {
+		if err := b.measure(k); err != nil {
+			return fmt.Errorf("%s: %w", k.name, err)
 		}
-		r.add(result{
-			Suite: "kms", Case: fmt.Sprintf("%s, %s, %d callers", op.name, over, callers), Unit: "calls/s",
-			Server: s, Ceiling: e,
-		})
 	}
 	return nil
 }
 
-// rate calls from n goroutines for a while and returns calls each second. The first tenth is for warming up.
-func rate(n int, d time.Duration, call func() error) (float64, error) {
-	var calls atomic.Int64
+func (b keyBench) measure(k keyCase) error {
+	sides := []contender{
+		{call: func() error { return k.call(b.server) }},
+		{call: func() error { return k.call(b.echo) }},
+		{call: k.primitive},
+	}
+	if err := turns(b.rounds, b.callers, b.round/2, sides); err != nil {
+		return err
+	}
+	server, echo, primitive := sides[0], sides[1], sides[2]
+	ideal := make([]float64, len(echo.rates))
+	for i := range ideal {
+		ideal[i] = 1 / (1/echo.rates[i] + 1/primitive.rates[i])
+	}
+	name := fmt.Sprintf("%s, %s, %d callers", k.name, b.over, b.callers)
+	b.report.add(result{
+		Suite: "kms", Case: name, Unit: "calls/s", Server: server.rates, Ceiling: ideal, Echo: echo.rates, Primitive: primitive.rates,
+	})
+	if b.callers == tailCallers {
+		b.report.add(result{Suite: "kms", Case: name + ", p99", Unit: "ms", Server: server.tails, Ceiling: echo.tails})
+	}
+	return nil
+}
+
+// tailCallers is with how many callers the 99th percentile is of interest.
+const tailCallers = 8
+
+// contender is one of those that take turns, and what was measured of it: calls each second and the 99th percentile of
+// their durations in milliseconds, a value for each round.
+type contender struct {
+	call         func() error
+	rates, tails []float64
+}
+
+// turns runs all sides in turns, so that what disturbs the machine disturbs them all.
+func turns(rounds, callers int, d time.Duration, sides []contender) error {
+	for range rounds {
+		for i := range sides {
+			s := &sides[i]
+			rate, took, err := rate(callers, d, s.call)
+			if err != nil {
+				return err
+			}
+			s.rates, s.tails = append(s.rates, rate), append(s.tails, quantile(took, 0.99))
+		}
+	}
+	return nil
+}
+
+// keyCases makes a key for each operation.
+func keyCases(server *kmsapi.Client) ([]keyCase, error) {
+	ctx := context.Background()
+	create := func(spec, usage string) (*string, error) {
+		out, err := server.CreateKey(ctx, &kmsapi.CreateKeyInput{KeySpec: &spec, KeyUsage: &usage})
+		if err != nil {
+			return nil, err
+		}
+		return out.KeyMetadata.KeyId, nil
+	}
+	symmetric, err := create(kmsapi.KeySpecSymmetricDefault, kmsapi.KeyUsageTypeEncryptDecrypt)
+	if err != nil {
+		return nil, err
+	}
+	cases, err := sealCases(ctx, server, symmetric)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range []struct {
+		spec, algorithm string
+		primitive       func() (func() error, error)
+	}{
+		{kmsapi.KeySpecEccNistP256, kmsapi.SigningAlgorithmSpecEcdsaSha256, ecdsaSign},
+		{kmsapi.KeySpecRsa2048, kmsapi.SigningAlgorithmSpecRsassaPkcs1V15Sha256, rsaSign},
+	} {
+		id, err := create(s.spec, kmsapi.KeyUsageTypeSignVerify)
+		if err != nil {
+			return nil, err
+		}
+		primitive, err := s.primitive()
+		if err != nil {
+			return nil, err
+		}
+		in := &kmsapi.SignInput{KeyId: id, Message: make([]byte, 32), MessageType: new(kmsapi.MessageTypeDigest), SigningAlgorithm: &s.algorithm}
+		cases = append(cases, keyCase{"Sign " + s.spec, func(c *kmsapi.Client) error { _, err := c.Sign(ctx, in); return err }, primitive})
+	}
+	return cases, nil
+}
+
+func sealCases(ctx context.Context, server *kmsapi.Client, id *string) ([]keyCase, error) {
+	purpose := map[string]string{"purpose": "bench"}
+	generate := &kmsapi.GenerateDataKeyInput{KeyId: id, KeySpec: new(kmsapi.DataKeySpecAes256), EncryptionContext: purpose}
+	encrypt := &kmsapi.EncryptInput{KeyId: id, Plaintext: make([]byte, 1024), EncryptionContext: purpose}
+	sealed, err := server.Encrypt(ctx, encrypt)
+	if err != nil {
+		return nil, err
+	}
+	decrypt := &kmsapi.DecryptInput{CiphertextBlob: sealed.CiphertextBlob, KeyId: id, EncryptionContext: purpose}
+	gcm, err := newGCM()
+	if err != nil {
+		return nil, err
+	}
+	return []keyCase{
+		{"GenerateDataKey", func(c *kmsapi.Client) error { _, err := c.GenerateDataKey(ctx, generate); return err }, func() error {
+			var plain [32]byte
+			rand.Read(plain[:])
+			return sealOnce(gcm, plain[:])
+		}},
+		{"Encrypt 1 KiB", func(c *kmsapi.Client) error { _, err := c.Encrypt(ctx, encrypt); return err }, func() error {
+			return sealOnce(gcm, encrypt.Plaintext)
+		}},
+		{"Decrypt 1 KiB", func(c *kmsapi.Client) error { _, err := c.Decrypt(ctx, decrypt); return err }, openOnce(gcm, 1024)},
+	}, nil
+}
+
+func newGCM() (cipher.AEAD, error) {
+	block, err := aes.NewCipher(make([]byte, 32))
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
+
+func sealOnce(gcm cipher.AEAD, plain []byte) error {
+	var nonce [12]byte
+	rand.Read(nonce[:]) // never fails
+	gcm.Seal(nil, nonce[:], plain, nil)
+	return nil
+}
+
+func openOnce(gcm cipher.AEAD, n int) func() error {
+	var nonce [12]byte
+	sealed := gcm.Seal(nil, nonce[:], make([]byte, n), nil)
+	return func() error { _, err := gcm.Open(nil, nonce[:], sealed, nil); return err }
+}
+
+func ecdsaSign() (func() error, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	digest := make([]byte, 32)
+	return func() error { _, err := ecdsa.SignASN1(rand.Reader, key, digest); return err }, err
+}
+
+func rsaSign() (func() error, error) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	digest := make([]byte, 32)
+	return func() error { _, err := rsa.SignPKCS1v15(nil, key, crypto.SHA256, digest); return err }, err
+}
+
+// rate calls from n goroutines for a while and returns calls each second, and how long each call took. The first
+// tenth is for warming up.
+func rate(n int, d time.Duration, call func() error) (float64, []time.Duration, error) {
 	var work sync.WaitGroup
 	errs := make(chan error, n)
+	all := make([][]time.Duration, n)
 	start := time.Now()
 	begin := start.Add(d / 10)
-	for range n {
+	for i := range n {
 		work.Go(func() {
-			for now := start; now.Sub(start) < d; now = time.Now() {
+			took := make([]time.Duration, 0, 1<<12)
+			for before := start; before.Sub(start) < d; {
 				if err := call(); err != nil {
 					errs <- err
 					return
 				}
+				now := time.Now()
 				if now.After(begin) {
-					calls.Add(1)
+					took = append(took, now.Sub(before))
 				}
+				before = now
 			}
+			all[i] = took
 		})
 	}
 	work.Wait()
 	took := time.Since(begin)
 	select {
 	case err := <-errs:
-		return 0, err
+		return 0, nil, err
 	default:
-		return float64(calls.Load()) / took.Seconds(), nil
+		calls := slices.Concat(all...)
+		return float64(len(calls)) / took.Seconds(), calls, nil
 	}
 }

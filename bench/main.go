@@ -107,6 +107,9 @@ type result struct {
 	// Server and Ceiling have one value for each round, in the order in which they were measured.
 	Server  []float64 `json:"server"`
 	Ceiling []float64 `json:"ceiling,omitempty"`
+	// Echo and Primitive are what the ceiling of suite kms is made of.
+	Echo      []float64 `json:"echo,omitempty"`
+	Primitive []float64 `json:"primitive,omitempty"`
 }
 
 func newReport(w io.Writer) *report {
