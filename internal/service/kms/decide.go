@@ -26,7 +26,7 @@ type use struct {
 	extra map[string][]string
 	// entitled replaces the search for a grant that allows the operation, where
 	// more counts than operation and context. It gets the caller's names, and the resource that the call is made for.
-	entitled func(k *key, caller []string, source string) bool
+	entitled func(k *key, caller []string, source string) (bool, error)
 }
 
 // keyFor finds the key that keyID names and decides whether the caller may use
@@ -56,14 +56,18 @@ func (s *Service) decide(ctx context.Context, k *key, requestAlias string, u use
 	if !k.unborn {
 		access.AddResource(ctx, k.arn, resourceType)
 	}
+	granted, err := s.grantAllows(ctx, k, u)
+	if err != nil {
+		return err
+	}
 	clash := ambiguous(u.context)
-	err := s.cfg.Access.Authorize(ctx, access.Request{
+	err = s.cfg.Access.Authorize(ctx, access.Request{
 		Action:      "kms:" + u.operation,
 		Resource:    k.arn,
 		Context:     requestConditions(k, requestAlias, u, clash),
 		Policy:      k.policy,
 		Mode:        policy.KeyPolicyMode,
-		GrantAllows: s.grantAllows(ctx, k, u),
+		GrantAllows: granted,
 	})
 	if err != nil {
 		return err
@@ -71,7 +75,7 @@ func (s *Service) decide(ctx context.Context, k *key, requestAlias string, u use
 	if clash {
 		return invalid("The encryption context has keys that differ only in case.")
 	}
-	return s.checkTokens(u.tokens)
+	return s.checkTokens(ctx, u.tokens)
 }
 
 // requestConditions joins the key's condition keys with those of the request.

@@ -20,6 +20,7 @@
 //	"a", alias name           aliasRecord (JSON)
 //	"g", key id, grant id     grantRecord (JSON)
 //	"u", key id               usage: its last use (JSON); written by Sweep
+//	"gp", "gi", "gr"          index of grants, see grantindex.go
 //	"r", Region, …            the same for a Region that is not the home Region
 //
 // Wrapping binds material to its key id and material id. Ciphertext blobs are
@@ -27,7 +28,7 @@
 //
 // # The view
 //
-// All rows but material and usage are also in memory, compiled. A mutation holds
+// All keys and aliases are also in memory, compiled; of grants what was asked for last. A mutation holds
 // estate.writing, writes its rows in one transaction, and shows them in the view
 // once they are durable; so this process is the only writer of the space. With
 // several nodes the view of one goes stale when another writes: each transaction
@@ -42,5 +43,5 @@
 // (replica.go). docs/design/0005-regions.md says why it is so.
 //
 // Lock order: estate.writing before view.mu; several view.mu at once only under
-// estate.writing. Material has a lock of its own that is held for no other.
+// estate.writing. Material has a lock of its own that is held for no other, and so has the cache of grants.
 package kms

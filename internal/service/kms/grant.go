@@ -34,68 +34,29 @@ type grantRecord struct {
 	Subset map[string]string `json:"subset,omitempty"`
 }
 
-func (v *view) showGrant(g *grantRecord) {
-	at := granteeKey{g.KeyID, g.Grantee}
-	v.grants[g.ID] = g
-	v.granted[at] = append(slices.Clone(v.granted[at]), g)
-	v.grantCount[g.KeyID]++
-}
-
-func (v *view) hideGrant(g *grantRecord) {
-	at := granteeKey{g.KeyID, g.Grantee}
-	delete(v.grants, g.ID)
-	others := slices.DeleteFunc(slices.Clone(v.granted[at]), func(o *grantRecord) bool { return o.ID == g.ID })
-	if len(others) == 0 {
-		delete(v.granted, at)
-	} else {
-		v.granted[at] = others
-	}
-	if v.grantCount[g.KeyID]--; v.grantCount[g.KeyID] == 0 {
-		delete(v.grantCount, g.KeyID)
-	}
-}
-
-// grantsOf returns the grants of a principal on a key; they are not to be changed.
-func (v *view) grantsOf(keyID, principal string) []*grantRecord {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	return v.granted[granteeKey{keyID, principal}]
-}
-
-func (v *view) grant(id string) (*grantRecord, bool) {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	g, ok := v.grants[id]
-	return g, ok
-}
-
-func (v *view) hasGrants(keyID string) bool {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	return v.grantCount[keyID] > 0
-}
-
-// grantAllows reports whether a grant lets the caller do u with k.
-func (s *Service) grantAllows(ctx context.Context, k *key, u use) bool {
-	if !s.view.hasGrants(k.ID) {
-		return false
-	}
+// grantAllows reports whether a grant lets the caller do u with k. The error is of reading grants: then nothing may be
+// decided.
+func (s *Service) grantAllows(ctx context.Context, k *key, u use) (bool, error) {
 	call, ok := access.FromContext(ctx)
-	if !ok {
-		return false
+	if !ok || k.unborn {
+		return false, nil
 	}
 	names := grantNames(&call.Principal)
 	if u.entitled != nil {
 		return u.entitled(k, names, call.SourceARN)
 	}
 	for _, name := range names {
-		for _, g := range s.view.grantsOf(k.ID, name) {
+		list, err := s.grantsOf(ctx, k.ID, name)
+		if err != nil {
+			return false, err
+		}
+		for _, g := range list {
 			if g.permits(u.operation, u.context) && g.serves(u.operation, call.SourceARN) {
-				return true
+				return true, nil
 			}
 		}
 	}
-	return false
+	return false, nil
 }
 
 // grantNames returns the ARNs by which a grant can name the caller: its own, and
@@ -170,19 +131,19 @@ func newGrantToken(grantID string) string {
 }
 
 // tokenGrant returns the grant that a token names. Errors: InvalidGrantTokenException.
-func (s *Service) tokenGrant(token string) (*grantRecord, error) {
+func (s *Service) tokenGrant(ctx context.Context, token string) (*grantRecord, error) {
 	b, err := base64.StdEncoding.DecodeString(token)
 	if err == nil && len(b) == tokenBytes && b[0] == tokenVersion {
-		if g, ok := s.view.grant(hex.EncodeToString(b[1:33])); ok {
-			return g, nil
+		if g, err := s.grantByID(ctx, hex.EncodeToString(b[1:33])); g != nil || err != nil {
+			return g, err
 		}
 	}
 	return nil, &kmsapi.InvalidGrantTokenException{}
 }
 
-func (s *Service) checkTokens(tokens []string) error {
+func (s *Service) checkTokens(ctx context.Context, tokens []string) error {
 	for _, token := range tokens {
-		if _, err := s.tokenGrant(token); err != nil {
+		if _, err := s.tokenGrant(ctx, token); err != nil {
 			return err
 		}
 	}

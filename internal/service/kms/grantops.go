@@ -3,6 +3,7 @@
 package kms
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"maps"
@@ -37,7 +38,9 @@ func (s *Service) CreateGrant(ctx context.Context, in *kmsapi.CreateGrantInput) 
 	k, err := s.keyFor(ctx, *in.KeyId, use{
 		operation: "CreateGrant", byID: true, need: enabled, tokens: in.GrantTokens,
 		context: g.constraintPairs(), extra: grantConditions(ctx, g),
-		entitled: func(k *key, caller []string, source string) bool { return s.mayPassOn(k, caller, source, g) },
+		entitled: func(k *key, caller []string, source string) (bool, error) {
+			return s.mayPassOn(ctx, k, caller, source, g)
+		},
 	})
 	if err != nil {
 		return nil, err
@@ -53,12 +56,13 @@ func (s *Service) CreateGrant(ctx context.Context, in *kmsapi.CreateGrantInput) 
 		if _, err := s.again(k.ID, enabled, now); err != nil {
 			return edit{}, err
 		}
-		if twin := s.twin(g); twin != nil {
+		twin, err := s.twin(ctx, g)
+		if twin != nil || err != nil {
 			g = twin
-			return edit{}, nil
+			return edit{}, err
 		}
-		if s.view.grantCount[k.ID] >= maxGrants {
-			return edit{}, &kmsapi.LimitExceededException{}
+		if n, err := s.countGrants(ctx, k.ID); err != nil || n >= maxGrants {
+			return edit{}, cmp.Or(err, error(&kmsapi.LimitExceededException{}))
 		}
 		g.Created = now
 		return edit{grants: []grantRecord{*g}}, nil
@@ -120,30 +124,35 @@ func grantConditions(ctx context.Context, g *grantRecord) map[string][]string {
 }
 
 // mayPassOn reports whether a grant of the caller lets it create g.
-func (s *Service) mayPassOn(k *key, caller []string, source string, g *grantRecord) bool {
+func (s *Service) mayPassOn(ctx context.Context, k *key, caller []string, source string, g *grantRecord) (bool, error) {
 	for _, name := range caller {
-		for _, own := range s.view.grantsOf(k.ID, name) {
+		list, err := s.grantsOf(ctx, k.ID, name)
+		if err != nil {
+			return false, err
+		}
+		for _, own := range list {
 			create := kmsapi.GrantOperationCreateGrant
 			if slices.Contains(own.Operations, create) && own.serves(create, source) && own.covers(g) {
-				return true
+				return true, nil
 			}
 		}
 	}
-	return false
+	return false, nil
 }
 
 // twin returns an identical grant of the same name, nil when there is none.
-func (s *Service) twin(g *grantRecord) *grantRecord {
+func (s *Service) twin(ctx context.Context, g *grantRecord) (*grantRecord, error) {
 	if g.Name == "" {
-		return nil
+		return nil, nil
 	}
-	for _, o := range s.view.grantsOf(g.KeyID, g.Grantee) {
+	list, err := s.grantsOf(ctx, g.KeyID, g.Grantee)
+	for _, o := range list {
 		if o.Name == g.Name && o.Retiring == g.Retiring && o.SourceARN == g.SourceARN && slices.Equal(o.Operations, g.Operations) &&
 			maps.Equal(o.Equals, g.Equals) && maps.Equal(o.Subset, g.Subset) {
-			return o
+			return o, nil
 		}
 	}
-	return nil
+	return nil, err
 }
 
 // check refuses a grant that k cannot have.
@@ -221,89 +230,6 @@ func grantOperations(k *key) []string {
 		kmsapi.GrantOperationGenerateDataKeyPair, kmsapi.GrantOperationGenerateDataKeyPairWithoutPlaintext)
 }
 
-// ListGrants lists a key's grants by id, optionally those of one grantee or one id.
-// Errors: InvalidMarkerException, InvalidGrantIdException, NotFoundException, InvalidArnException.
-func (s *Service) ListGrants(ctx context.Context, in *kmsapi.ListGrantsInput) (*kmsapi.ListGrantsOutput, error) {
-	k, err := s.keyFor(ctx, *in.KeyId, use{operation: "ListGrants", byID: true, extra: forService(ctx)})
-	if err != nil {
-		return nil, err
-	}
-	if in.GrantId != nil && !isGrantID(*in.GrantId) {
-		return nil, &kmsapi.InvalidGrantIdException{}
-	}
-	list := strings.Join([]string{"ListGrants", k.ID, valueOr(in.GranteePrincipal, ""), valueOr(in.GrantId, "")}, "|")
-	entries, p, err := s.grantPage(list, in.Marker, in.Limit, func(g *grantRecord) bool {
-		return g.KeyID == k.ID && g.Grantee == valueOr(in.GranteePrincipal, g.Grantee) && g.ID == valueOr(in.GrantId, g.ID)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &kmsapi.ListGrantsOutput{Grants: entries, NextMarker: p.next, Truncated: p.truncated}, nil
-}
-
-// ListRetirableGrants lists the grants that a principal may retire, on whatever keys.
-// It needs kms:ListRetirableGrants on "*". Errors: InvalidMarkerException, InvalidArnException.
-func (s *Service) ListRetirableGrants(ctx context.Context, in *kmsapi.ListRetirableGrantsInput) (*kmsapi.ListRetirableGrantsOutput, error) {
-	if err := s.decidePlain(ctx, "ListRetirableGrants", "*", nil); err != nil {
-		return nil, err
-	}
-	if !isPrincipalARN(*in.RetiringPrincipal) {
-		return nil, &kmsapi.InvalidArnException{}
-	}
-	now := s.cfg.Now()
-	entries, p, err := s.grantPage("ListRetirableGrants|"+*in.RetiringPrincipal, in.Marker, in.Limit, func(g *grantRecord) bool {
-		k := s.view.keys[g.KeyID]
-		return g.Retiring == *in.RetiringPrincipal && k != nil && !k.gone(now)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &kmsapi.ListRetirableGrantsOutput{Grants: entries, NextMarker: p.next, Truncated: p.truncated}, nil
-}
-
-// grantPage lists the grants that wanted picks; it is called with the view locked.
-func (s *Service) grantPage(list string, marker *string, limit *int64, wanted func(*grantRecord) bool) ([]*kmsapi.GrantListEntry, page, error) {
-	v := &s.view
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	var ids []string
-	for id, g := range v.grants {
-		if wanted(g) {
-			ids = append(ids, id)
-		}
-	}
-	slices.Sort(ids)
-	p, err := turn(list, ids, marker, limit, defaultPageFew)
-	if err != nil {
-		return nil, page{}, err
-	}
-	entries := []*kmsapi.GrantListEntry{}
-	for _, id := range p.names {
-		entries = append(entries, s.grantEntry(v.grants[id]))
-	}
-	return entries, p, nil
-}
-
-func (s *Service) grantEntry(g *grantRecord) *kmsapi.GrantListEntry {
-	e := &kmsapi.GrantListEntry{
-		KeyId: text(s.keyARN(g.KeyID)), GrantId: &g.ID, CreationDate: &g.Created, GranteePrincipal: &g.Grantee,
-		IssuingAccount: text(s.accountRoot()), Operations: g.Operations,
-	}
-	if g.Name != "" {
-		e.Name = &g.Name
-	}
-	if g.Retiring != "" {
-		e.RetiringPrincipal = &g.Retiring
-	}
-	if g.Equals != nil || g.Subset != nil || g.SourceARN != "" {
-		e.Constraints = &kmsapi.GrantConstraints{EncryptionContextEquals: g.Equals, EncryptionContextSubset: g.Subset}
-		if g.SourceARN != "" {
-			e.Constraints.SourceArn = &g.SourceARN
-		}
-	}
-	return e
-}
-
 func isGrantID(s string) bool {
 	b, err := hex.DecodeString(s)
 	return err == nil && len(b) == 32
@@ -326,7 +252,7 @@ func (s *Service) RevokeGrant(ctx context.Context, in *kmsapi.RevokeGrantInput) 
 func (s *Service) RetireGrant(ctx context.Context, in *kmsapi.RetireGrantInput) (*kmsapi.RetireGrantOutput, error) {
 	keyID, grantID := valueOr(in.KeyId, ""), valueOr(in.GrantId, "")
 	if in.GrantToken != nil {
-		g, err := s.tokenGrant(*in.GrantToken)
+		g, err := s.tokenGrant(ctx, *in.GrantToken)
 		if err != nil {
 			access.Exempt(ctx) // it names no grant, so there is nothing to decide
 			return nil, err
@@ -338,7 +264,7 @@ func (s *Service) RetireGrant(ctx context.Context, in *kmsapi.RetireGrantInput) 
 	}
 	k, err := s.keyFor(ctx, keyID, use{
 		operation: "RetireGrant", byID: true,
-		entitled: func(k *key, caller []string, _ string) bool { return s.mayRetire(k, caller, grantID) },
+		entitled: func(k *key, caller []string, _ string) (bool, error) { return s.mayRetire(ctx, k, caller, grantID) },
 	})
 	if err != nil {
 		return nil, err
@@ -347,13 +273,13 @@ func (s *Service) RetireGrant(ctx context.Context, in *kmsapi.RetireGrantInput) 
 	return &kmsapi.RetireGrantOutput{}, s.endGrant(ctx, k, grantID, isTrue(in.DryRun))
 }
 
-func (s *Service) mayRetire(k *key, caller []string, grantID string) bool {
-	g, ok := s.view.grant(grantID)
-	if !ok || g.KeyID != k.ID {
-		return false
+func (s *Service) mayRetire(ctx context.Context, k *key, caller []string, grantID string) (bool, error) {
+	g, err := s.grant(ctx, k.ID, grantID)
+	if g == nil || err != nil {
+		return false, err
 	}
 	return slices.Contains(caller, g.Retiring) ||
-		slices.Contains(caller, g.Grantee) && slices.Contains(g.Operations, kmsapi.GrantOperationRetireGrant)
+		slices.Contains(caller, g.Grantee) && slices.Contains(g.Operations, kmsapi.GrantOperationRetireGrant), nil
 }
 
 // endGrant removes a grant of k.
@@ -362,9 +288,11 @@ func (s *Service) endGrant(ctx context.Context, k *key, grantID string, dry bool
 		return &kmsapi.InvalidGrantIdException{}
 	}
 	return s.mutate(ctx, func(time.Time) (edit, error) {
-		g, ok := s.view.grant(grantID)
+		g, err := s.grant(ctx, k.ID, grantID)
 		switch {
-		case !ok || g.KeyID != k.ID:
+		case err != nil:
+			return edit{}, err
+		case g == nil:
 			return edit{}, notFound("Grant ID " + grantID + " not found")
 		case dry:
 			return edit{}, dryRun()

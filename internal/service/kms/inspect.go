@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"slices"
 
+	kmsapi "github.com/obscura-video/obscura/internal/awsapi/kms"
 	"github.com/obscura-video/obscura/internal/meta"
 )
 
@@ -69,7 +70,8 @@ func (c *Custodian) material(ctx context.Context, of rows, keyID, id string) ([]
 	return plain, nil
 }
 
-// Verify checks every key: its row parses, and each of its materials unwraps and is the one named. fault is called
+// Verify checks every key: its row parses, each of its materials unwraps and is the one named, and its grants are
+// found by their index. fault is called
 // for each that does not. It returns how many keys there are; the error is of reading the store.
 func (c *Custodian) Verify(ctx context.Context, fault func(keyID string, err error)) (keys int, err error) {
 	regions, err := storedRegions(ctx, c.DB)
@@ -108,7 +110,35 @@ func (c *Custodian) verify(ctx context.Context, of rows, fault func(keyID string
 			clear(material)
 		}
 	}
-	return len(records), err
+	if err != nil {
+		return len(records), err
+	}
+	return len(records), c.verifyGrants(ctx, of, records, fault)
+}
+
+// verifyGrants checks that every grant parses and is found by its index rows. Of a key that is being deleted some
+// may be missing.
+func (c *Custodian) verifyGrants(ctx context.Context, of rows, records []record, fault func(string, error)) error {
+	dying := map[string]bool{}
+	for _, r := range records {
+		dying[r.ID] = r.State == kmsapi.KeyStatePendingDeletion
+	}
+	prefix := of.of("g")
+	return c.DB.View(ctx, func(r meta.Reader) error {
+		for row, err := range r.Scan(prefix, meta.PrefixEnd(prefix)) {
+			if err != nil {
+				return err
+			}
+			g, err := parseGrant(row.Value)
+			if err == nil && !dying[g.KeyID] {
+				err = g.indexed(r, of)
+			}
+			if err != nil {
+				fault("", fmt.Errorf("row %q: %w", row.Key, err))
+			}
+		}
+		return nil
+	})
 }
 
 func (c *Custodian) records(ctx context.Context, of rows, fault func(string, error)) (records []record, err error) {

@@ -264,7 +264,7 @@ func TestScheduledKeyVanishesAtItsDeadline(t *testing.T) {
 		}
 	}
 	gone("before the sweep")
-	if n := countRows(t, w.db); n != 2+2+2+1+1 { // two keys with material, two aliases, one grant, one last use
+	if n := countRows(t, w.db); n != 2+2+2+3+1 { // two keys with material, two aliases, one grant with its index, one last use
 		t.Errorf("%d rows before the sweep", n)
 	}
 	if err := w.Sweep(asRoot()); err != nil {

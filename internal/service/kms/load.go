@@ -12,25 +12,21 @@ import (
 	"github.com/obscura-video/obscura/internal/meta"
 )
 
-// load reads all rows into the view. estate.writing is held, or nobody else has s yet.
+// load reads all keys and aliases into the view. estate.writing is held, or nobody else has s yet.
 func (s *Service) load(ctx context.Context) error {
 	var records []record
 	var aliases []aliasRecord
-	var grants []grantRecord
 	err := s.cfg.DB.View(ctx, func(r meta.Reader) error {
-		records, aliases, grants = nil, nil, nil
+		records, aliases = nil, nil
 		if err := readRows(r, s.rows.of("k"), &records); err != nil {
 			return err
 		}
-		if err := readRows(r, s.rows.of("a"), &aliases); err != nil {
-			return err
-		}
-		return readRows(r, s.rows.of("g"), &grants)
+		return readRows(r, s.rows.of("a"), &aliases)
 	})
 	if err != nil {
 		return fmt.Errorf("kms: load: %w", err)
 	}
-	return s.fill(records, aliases, grants)
+	return s.fill(records, aliases)
 }
 
 func readRows[T any](r meta.Reader, prefix []byte, into *[]T) error {
@@ -48,7 +44,7 @@ func readRows[T any](r meta.Reader, prefix []byte, into *[]T) error {
 }
 
 // fill makes the view anew of all the rows there are.
-func (s *Service) fill(records []record, aliases []aliasRecord, grants []grantRecord) error {
+func (s *Service) fill(records []record, aliases []aliasRecord) error {
 	names := map[string][]string{} // key id to its aliases
 	byName := map[string]aliasRecord{}
 	for _, a := range aliases {
@@ -63,12 +59,11 @@ func (s *Service) fill(records []record, aliases []aliasRecord, grants []grantRe
 		}
 		keys = append(keys, k)
 	}
+	s.grants.clear()
 	v := &s.view
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.keys, v.dying, v.imported, v.aliases = map[string]*key{}, map[string]time.Time{}, map[string]*key{}, byName
-	v.grants, v.granted = map[string]*grantRecord{}, map[granteeKey][]*grantRecord{}
-	v.grantCount = map[string]int{}
 	v.keyIDs, v.aliasNames = nil, nil
 	for _, k := range keys {
 		v.showKey(k)
@@ -79,9 +74,6 @@ func (s *Service) fill(records []record, aliases []aliasRecord, grants []grantRe
 	}
 	slices.Sort(v.keyIDs)
 	slices.Sort(v.aliasNames)
-	for i := range grants {
-		v.showGrant(&grants[i])
-	}
 	v.stale = false
 	return nil
 }

@@ -655,6 +655,7 @@ func TestUnknownOutcomeIsReadAgainInAllRegions(t *testing.T) {
 	f.unknown = true
 	expect(t, second(w.ReplicateKey(asRoot(), &kmsapi.ReplicateKeyInput{KeyId: &id, ReplicaRegion: ptr(ireland)})), "internal", "…")
 	w.at(ireland, func() { w.seal(id, "it was written after all") })
+	w.describe(id) // that there is no grant for root is cached now, so only the change meets the broken store
 	f.unknown, f.unreadable = true, true
 	expect(t, second(w.RotateKeyOnDemand(asRoot(), &kmsapi.RotateKeyOnDemandInput{KeyId: &id})), "internal", "…")
 	for _, r := range []string{region, ireland} {

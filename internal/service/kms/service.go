@@ -59,6 +59,7 @@ type Service struct {
 	estate  *estate
 	rows    rows
 	view    view
+	grants  grantCache
 	secrets *secrets
 	usages  usages
 }
@@ -86,6 +87,11 @@ func New(cfg Config) (*Service, error) {
 	}
 	if err := s.estate.loadAll(context.Background()); err != nil {
 		return nil, err
+	}
+	for _, o := range s.estate.regions {
+		if err := o.indexGrants(context.Background()); err != nil {
+			return nil, err
+		}
 	}
 	return s, nil
 }

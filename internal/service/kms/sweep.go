@@ -37,6 +37,9 @@ func (s *Service) sweep(ctx context.Context) error {
 func (s *Service) removeDue(ctx context.Context, now time.Time) error {
 	for _, id := range s.view.due(now) {
 		k := s.view.keys[id]
+		if err := s.unindex(ctx, id); err != nil {
+			return err
+		}
 		if err := s.commit(ctx, edit{dropKeys: []string{id}, dropAliases: k.aliases, others: s.lastReplica(id, now)}); err != nil {
 			return err
 		}

@@ -22,21 +22,15 @@ type view struct {
 	// stale says that a transaction ended in the unknown and the rows could not
 	// be read again: nothing may be decided until they are.
 	stale      bool
-	keys       map[string]*key         // by id
-	aliases    map[string]aliasRecord  // by name
-	grants     map[string]*grantRecord // by grant id
-	granted    map[granteeKey][]*grantRecord
-	keyIDs     []string       // sorted, for lists
-	aliasNames []string       // sorted, for lists
-	grantCount map[string]int // by key id
+	keys       map[string]*key        // by id
+	aliases    map[string]aliasRecord // by name
+	keyIDs     []string               // sorted, for lists
+	aliasNames []string               // sorted, for lists
 	// dying are the keys pending deletion, with their deadlines.
 	dying map[string]time.Time
 	// imported are the keys that have imported material which expires.
 	imported map[string]*key
 }
-
-// granteeKey finds the grants of one principal on one key.
-type granteeKey struct{ keyID, principal string }
 
 var errStale = errors.New("kms: the outcome of an earlier change is not known yet")
 
@@ -194,6 +188,7 @@ func showAll(parts []regional, keys [][]*key) {
 	}
 	for i, p := range parts {
 		p.s.view.show(p.edit, keys[i])
+		p.s.grants.change(p.edit)
 	}
 }
 
@@ -270,7 +265,7 @@ func (s *Service) aliasesAfter(id string, e edit) []string {
 func (s *Service) write(tx meta.Tx, e edit) error {
 	for _, id := range e.dropKeys {
 		tx.Delete(s.rows.key(id))
-		for _, kind := range []string{"m", "g", "u"} {
+		for _, kind := range []string{"m", "g", "gp", "u"} {
 			prefix := s.rows.of(kind, id)
 			tx.DeleteRange(prefix, meta.PrefixEnd(prefix))
 		}
@@ -279,7 +274,7 @@ func (s *Service) write(tx meta.Tx, e edit) error {
 		tx.Delete(s.rows.alias(name))
 	}
 	for _, g := range e.dropGrants {
-		tx.Delete(s.rows.grant(g.KeyID, g.ID))
+		g.drop(tx, s.rows)
 	}
 	for _, m := range e.materials {
 		tx.Put(s.rows.material(m.keyID, m.id), m.wrapped)
@@ -298,7 +293,7 @@ func (s *Service) write(tx meta.Tx, e edit) error {
 		}
 	}
 	for _, g := range e.grants {
-		if err := putJSON(tx, s.rows.grant(g.KeyID, g.ID), g); err != nil {
+		if err := g.put(tx, s.rows); err != nil {
 			return err
 		}
 	}
@@ -323,11 +318,6 @@ func (v *view) show(e edit, keys []*key) {
 		delete(v.dying, id)
 		delete(v.imported, id)
 		v.keyIDs = without(v.keyIDs, id)
-		for _, g := range v.grants {
-			if g.KeyID == id {
-				v.hideGrant(g)
-			}
-		}
 	}
 	for _, name := range e.dropAliases {
 		delete(v.aliases, name)
@@ -340,12 +330,6 @@ func (v *view) show(e edit, keys []*key) {
 	for _, k := range keys {
 		v.showKey(k)
 		v.keyIDs = with(v.keyIDs, k.ID)
-	}
-	for _, g := range e.dropGrants {
-		v.hideGrant(g)
-	}
-	for i := range e.grants {
-		v.showGrant(&e.grants[i])
 	}
 }
 

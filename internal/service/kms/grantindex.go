@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kms
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/obscura-video/obscura/internal/meta"
+)
+
+// There can be a million grants, so they are not loaded at the start. Index rows, written in the transaction of the
+// grant, find them by who may use them, by id alone, and by who may retire them:
+//
+//	"gp", key id, grantee, grant id    empty
+//	"gi", grant id                     key id
+//	"gr", retiring principal, grant id key id
+//
+// What was read last is cached, by key and grantee. The cache follows every change, so a decision never sees a grant
+// that was withdrawn before it was asked for.
+
+func (r rows) grantee(keyID, grantee string) []byte { return r.of("gp", keyID, grantee) }
+func (r rows) grantID(id string) []byte             { return r.of("gi", id) }
+func (r rows) retiring(principal string) []byte     { return r.of("gr", principal) }
+
+// put writes a grant and its index rows.
+func (g *grantRecord) put(tx meta.Tx, of rows) error {
+	g.index(tx, of)
+	return putJSON(tx, of.grant(g.KeyID, g.ID), g)
+}
+
+func (g *grantRecord) index(tx meta.Tx, of rows) {
+	tx.Put(meta.AppendString(of.grantee(g.KeyID, g.Grantee), g.ID), nil)
+	tx.Put(of.grantID(g.ID), []byte(g.KeyID))
+	if g.Retiring != "" {
+		tx.Put(meta.AppendString(of.retiring(g.Retiring), g.ID), []byte(g.KeyID))
+	}
+}
+
+// drop deletes a grant and its index rows.
+func (g *grantRecord) drop(tx meta.Tx, of rows) {
+	tx.Delete(of.grant(g.KeyID, g.ID))
+	tx.Delete(meta.AppendString(of.grantee(g.KeyID, g.Grantee), g.ID))
+	g.dropFromAfar(tx, of)
+}
+
+// dropFromAfar deletes the index rows that do not lie under the key's own prefix.
+func (g *grantRecord) dropFromAfar(tx meta.Tx, of rows) {
+	tx.Delete(of.grantID(g.ID))
+	if g.Retiring != "" {
+		tx.Delete(meta.AppendString(of.retiring(g.Retiring), g.ID))
+	}
+}
+
+// indexed says which index row of a grant is missing.
+func (g *grantRecord) indexed(r meta.Reader, of rows) error {
+	keys := [][]byte{meta.AppendString(of.grantee(g.KeyID, g.Grantee), g.ID), of.grantID(g.ID)}
+	if g.Retiring != "" {
+		keys = append(keys, meta.AppendString(of.retiring(g.Retiring), g.ID))
+	}
+	for _, key := range keys {
+		if _, err := r.Get(key); err != nil {
+			return fmt.Errorf("kms: index row %q: %w", key, err)
+		}
+	}
+	return nil
+}
+
+// grantBatch is how many grants one transaction indexes, or forgets.
+const grantBatch = 256
+
+// eachBatch runs fn on transactions that each see some of the grants below a prefix.
+func (s *Service) eachBatch(ctx context.Context, prefix []byte, fn func(meta.Tx, *grantRecord)) error {
+	for from := prefix; from != nil; {
+		err := s.cfg.DB.Update(ctx, func(tx meta.Tx) error {
+			var batch []*grantRecord
+			var next []byte
+			for row, err := range tx.Scan(from, meta.PrefixEnd(prefix)) {
+				if err != nil {
+					return err
+				}
+				if len(batch) == grantBatch {
+					next = row.Key
+					break
+				}
+				g, err := parseGrant(row.Value)
+				if err != nil {
+					return err
+				}
+				batch = append(batch, g)
+			}
+			for _, g := range batch {
+				fn(tx, g)
+			}
+			from = next
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("kms: index of grants: %w", err)
+		}
+	}
+	return nil
+}
+
+// indexGrants makes the index rows of a store that was written without them. They are made in the order of the grants,
+// before any new one is: so where the last grant has its own, all have. estate.writing is held, or nobody else has s
+// yet.
+func (s *Service) indexGrants(ctx context.Context) error {
+	var done bool
+	prefix := s.rows.of("g")
+	err := s.cfg.DB.View(ctx, func(r meta.Reader) error {
+		done = true
+		for row, err := range r.ScanReverse(prefix, meta.PrefixEnd(prefix)) {
+			if err != nil {
+				return err
+			}
+			g, err := parseGrant(row.Value)
+			if err != nil {
+				return err
+			}
+			if _, err = r.Get(s.rows.grantID(g.ID)); errors.Is(err, meta.ErrNotFound) {
+				done, err = false, nil
+			}
+			return err
+		}
+		return nil
+	})
+	if err != nil || done {
+		return err
+	}
+	return s.eachBatch(ctx, prefix, func(tx meta.Tx, g *grantRecord) { g.index(tx, s.rows) })
+}
+
+// unindex deletes the index rows of a key that is about to be deleted, and is gone for all callers already.
+func (s *Service) unindex(ctx context.Context, keyID string) error {
+	return s.eachBatch(ctx, s.rows.of("g", keyID), func(tx meta.Tx, g *grantRecord) { g.dropFromAfar(tx, s.rows) })
+}
+
+func parseGrant(row []byte) (*grantRecord, error) {
+	g := new(grantRecord)
+	if err := json.Unmarshal(row, g); err != nil {
+		return nil, fmt.Errorf("kms: row of a grant: %w", err)
+	}
+	return g, nil
+}
+
+func readGrant(r meta.Reader, of rows, keyID, id string) (*grantRecord, error) {
+	row, err := r.Get(of.grant(keyID, id))
+	if err != nil {
+		return nil, err
+	}
+	return parseGrant(row)
+}
+
+// grant returns a grant of a key, nil when there is none by that id.
+func (s *Service) grant(ctx context.Context, keyID, id string) (g *grantRecord, err error) {
+	err = s.cfg.DB.View(ctx, func(r meta.Reader) (err error) { g, err = readGrant(r, s.rows, keyID, id); return err })
+	if errors.Is(err, meta.ErrNotFound) {
+		return nil, nil
+	}
+	return g, err
+}
+
+// grantByID returns a grant of any key, nil when there is none by that id.
+func (s *Service) grantByID(ctx context.Context, id string) (g *grantRecord, err error) {
+	err = s.cfg.DB.View(ctx, func(r meta.Reader) error {
+		keyID, err := r.Get(s.rows.grantID(id))
+		if err == nil {
+			g, err = readGrant(r, s.rows, string(keyID), id)
+		}
+		return err
+	})
+	if errors.Is(err, meta.ErrNotFound) {
+		return nil, nil
+	}
+	return g, err
+}
+
+// grantsOf returns the grants of a principal on a key; they are not to be changed.
+func (s *Service) grantsOf(ctx context.Context, keyID, principal string) ([]*grantRecord, error) {
+	at := granteeKey{keyID, principal}
+	list, epoch, ok := s.grants.get(at)
+	if ok {
+		return list, nil
+	}
+	err := s.cfg.DB.View(ctx, func(r meta.Reader) (err error) {
+		list, err = readGrantsOf(r, s.rows, at)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("kms: grants on key %s: %w", keyID, err)
+	}
+	s.grants.put(at, list, epoch)
+	return list, nil
+}
+
+func readGrantsOf(r meta.Reader, of rows, at granteeKey) (list []*grantRecord, err error) {
+	prefix := of.grantee(at.keyID, at.principal)
+	for row, err := range r.Scan(prefix, meta.PrefixEnd(prefix)) {
+		if err != nil {
+			return nil, err
+		}
+		id, _, ok := meta.CutString(row.Key[len(prefix):])
+		if !ok {
+			return nil, fmt.Errorf("kms: row %q", row.Key)
+		}
+		g, err := readGrant(r, of, at.keyID, id)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, g)
+	}
+	return list, nil
+}
+
+// countGrants returns how many grants a key has. estate.writing is held.
+func (s *Service) countGrants(ctx context.Context, keyID string) (n int, err error) {
+	if n, ok := s.grants.counted(keyID); ok {
+		return n, nil
+	}
+	prefix := s.rows.of("gp", keyID)
+	err = s.cfg.DB.View(ctx, func(r meta.Reader) error {
+		n = 0
+		for _, err := range r.Scan(prefix, meta.PrefixEnd(prefix)) {
+			if err != nil {
+				return err
+			}
+			n++
+		}
+		return nil
+	})
+	if err == nil {
+		s.grants.count(keyID, n)
+	}
+	return n, err
+}
+
+// granteeKey finds the grants of one principal on one key.
+type granteeKey struct{ keyID, principal string }
+
+// maxCachedGrants bounds a grantCache: entries, an empty one too, and the grants in them.
+const maxCachedGrants = 1 << 17
+
+// grantCache holds what was read of grants, by key and grantee; that there are none, too.
+type grantCache struct {
+	mu sync.RWMutex
+	// epoch counts changes: what was read before one must not be cached after it.
+	epoch  uint64
+	lists  map[granteeKey][]*grantRecord
+	held   int            // entries and grants in lists
+	counts map[string]int // by key id, as far as it is known
+}
+
+func (c *grantCache) get(at granteeKey) (list []*grantRecord, epoch uint64, ok bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	list, ok = c.lists[at]
+	return list, c.epoch, ok
+}
+
+// put caches what was read since get returned epoch, if nothing has changed meanwhile.
+func (c *grantCache) put(at granteeKey, list []*grantRecord, epoch uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.epoch == epoch {
+		c.set(at, list)
+	}
+}
+
+// set replaces an entry, and drops others, whichever they are, where there is no room. c.mu is held.
+func (c *grantCache) set(at granteeKey, list []*grantRecord) {
+	if c.lists == nil {
+		c.lists = map[granteeKey][]*grantRecord{}
+	}
+	c.forget(at)
+	for other := range c.lists {
+		if c.held+1+len(list) <= maxCachedGrants {
+			break
+		}
+		c.forget(other)
+	}
+	c.lists[at] = list
+	c.held += 1 + len(list)
+}
+
+func (c *grantCache) forget(at granteeKey) {
+	if list, ok := c.lists[at]; ok {
+		c.held -= 1 + len(list)
+		delete(c.lists, at)
+	}
+}
+
+// change follows an edit that is durable.
+func (c *grantCache) change(e edit) {
+	if len(e.grants)+len(e.dropGrants)+len(e.dropKeys) == 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.epoch++
+	for _, g := range e.dropGrants {
+		c.replace(g, nil)
+		c.adjust(g.KeyID, -1)
+	}
+	for i := range e.grants {
+		g := &e.grants[i]
+		c.replace(g, g)
+		c.adjust(g.KeyID, 1)
+	}
+	for _, id := range e.dropKeys {
+		delete(c.counts, id)
+		for at := range c.lists {
+			if at.keyID == id {
+				c.forget(at)
+			}
+		}
+	}
+}
+
+// replace puts a grant in the place of the one by old's id, nil for none, where the grantee's are cached. c.mu is held.
+func (c *grantCache) replace(old, by *grantRecord) {
+	at := granteeKey{old.KeyID, old.Grantee}
+	list, ok := c.lists[at]
+	if !ok {
+		return
+	}
+	list = slices.DeleteFunc(slices.Clone(list), func(o *grantRecord) bool { return o.ID == old.ID })
+	if by != nil {
+		list = append(list, by)
+	}
+	c.set(at, list)
+}
+
+func (c *grantCache) adjust(keyID string, by int) {
+	if n, ok := c.counts[keyID]; ok {
+		c.counts[keyID] = n + by
+	}
+}
+
+func (c *grantCache) counted(keyID string) (int, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	n, ok := c.counts[keyID]
+	return n, ok
+}
+
+func (c *grantCache) count(keyID string, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.counts == nil || len(c.counts) >= maxCachedGrants {
+		c.counts = map[string]int{}
+	}
+	c.counts[keyID] = n
+}
+
+// clear forgets everything: the rows may be others than was thought.
+func (c *grantCache) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.epoch++
+	c.lists, c.counts, c.held = nil, nil, 0
+}
