@@ -24,7 +24,6 @@ import (
 	"time"
 
 	kvapi "github.com/obscura-video/obscura/internal/awsapi/kinesisvideo"
-	kmsapi "github.com/obscura-video/obscura/internal/awsapi/kms"
 	"github.com/obscura-video/obscura/internal/awsapi/protocol"
 	"github.com/obscura-video/obscura/internal/server"
 	"github.com/obscura-video/obscura/internal/sigv4"
@@ -193,16 +192,6 @@ func (t *target) createStreams(n int) ([]string, error) {
 		}
 	}
 	return names, nil
-}
-
-func (t *target) createKey() (string, error) {
-	h := newHTTP(t.roots, 1, false)
-	defer h.CloseIdleConnections()
-	out, err := kmsapi.NewClient(t.client("kms", t.at.API, h)).CreateKey(context.Background(), &kmsapi.CreateKeyInput{})
-	if err != nil {
-		return "", err
-	}
-	return *out.KeyMetadata.KeyId, nil
 }
 
 // control is the running ceiling.
