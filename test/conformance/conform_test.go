@@ -10,6 +10,7 @@ import (
 	"github.com/obscura-video/obscura/test/conformance/iam"
 	"github.com/obscura-video/obscura/test/conformance/kit"
 	"github.com/obscura-video/obscura/test/conformance/kms"
+	"github.com/obscura-video/obscura/test/conformance/sts"
 	"github.com/obscura-video/obscura/test/rig"
 )
 
@@ -17,7 +18,7 @@ var options = kit.Flags(flag.CommandLine)
 
 // suites are the services whose every operation has a case.
 func suites() []*kit.API {
-	return []*kit.API{kms.API(), iam.API()}
+	return []*kit.API{kms.API(), iam.API(), sts.API()}
 }
 
 // TestConformance runs the cases of every operation, against a server of its own or, with -endpoint, another one.
@@ -40,7 +41,8 @@ func TestEveryBuiltOperationHasItsCases(t *testing.T) {
 	for _, a := range suites() {
 		var built []string
 		for _, op := range a.Model.Operations {
-			if askedOf(t, op).ask(t, s, s.Root).status != 501 {
+			got := askedOf(t, op).ask(t, s, s.Root)
+			if got.status != 501 && !(op.Unsigned && got.code == a.Denied) { // nobody is let near what is not built and not signed
 				built = append(built, op.Name)
 			}
 		}

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//lint:file-ignore SA1019 version 1 of the SDK is the one that has the media clients
+
 package conformance
 
 import (

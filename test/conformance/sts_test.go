@@ -24,51 +24,6 @@ const (
 	watcher     = "arn:aws:iam::000000000000:role/watcher"
 )
 
-func stsSteps() []step {
-	return []step{
-		{action: "sts:GetCallerIdentity", free: true, call: func(w *world, c *clients) error {
-			return run(c, c.sts.GetCallerIdentity, &sts.GetCallerIdentityInput{}, func(o *sts.GetCallerIdentityOutput) {
-				w.equal("arn", *o.Arn, "arn:aws:iam::000000000000:user/worker")
-			})
-		}},
-		{action: "sts:GetSessionToken", free: true, call: func(_ *world, c *clients) error {
-			return run(c, c.sts.GetSessionToken, &sts.GetSessionTokenInput{})
-		}},
-		{action: "sts:GetAccessKeyInfo", call: func(w *world, c *clients) error {
-			return run(c, c.sts.GetAccessKeyInfo, &sts.GetAccessKeyInfoInput{AccessKeyId: &w.Root.AccessKeyID}, func(o *sts.GetAccessKeyInfoOutput) {
-				w.equal("account", *o.Account, "000000000000")
-			})
-		}},
-		{action: "sts:GetFederationToken", call: func(_ *world, c *clients) error {
-			return run(c, c.sts.GetFederationToken, &sts.GetFederationTokenInput{Name: aws.String("guest")})
-		}},
-		{action: "sts:DecodeAuthorizationMessage", want: "InvalidAuthorizationMessageException", call: func(_ *world, c *clients) error {
-			return run(c, c.sts.DecodeAuthorizationMessage, &sts.DecodeAuthorizationMessageInput{EncodedMessage: aws.String("AQnonsense")})
-		}},
-		{action: "sts:AssumeRole", call: func(_ *world, c *clients) error {
-			return run(c, c.sts.AssumeRole, &sts.AssumeRoleInput{RoleArn: aws.String(watcher), RoleSessionName: aws.String("night")})
-		}},
-	}
-}
-
-func TestSTS(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	role := &iam.CreateRoleInput{RoleName: aws.String("watcher"), AssumeRolePolicyDocument: aws.String(trustRoot)}
-	if err := run(w.root, w.root.iam.CreateRole, role); err != nil {
-		t.Fatal(err)
-	}
-	w.walk(stsSteps())
-	stranger := &sts.AssumeRoleInput{RoleArn: aws.String("arn:aws:iam::000000000000:role/absent"), RoleSessionName: aws.String("night")}
-	wantDenied(t, run(w.worker, w.worker.sts.AssumeRole, stranger), "is not authorized to perform: sts:AssumeRole")
-	w.refuse([]failure{
-		{"AssumeRole", "MalformedPolicyDocument", func(*clients) error {
-			c := w.worker
-			return run(c, c.sts.AssumeRole, &sts.AssumeRoleInput{RoleArn: aws.String(watcher), RoleSessionName: aws.String("night"), Policy: aws.String("{}")})
-		}},
-	})
-}
-
 // TestSessionMayDoWhatItsRoleMay: a session has its role's permissions, narrowed by its own policy, and none of
 // the caller's; a changed token or a wrong secret opens nothing.
 func TestSessionMayDoWhatItsRoleMay(t *testing.T) {

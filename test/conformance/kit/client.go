@@ -85,6 +85,9 @@ func (tg *Target) v2(region string, c sigv4.Credentials) aws.Config {
 		HTTPClient:  tg.http,
 		Retryer:     func() aws.Retryer { return aws.NopRetryer{} },
 	}
+	if c.AccessKeyID == "" {
+		config.Credentials = aws.AnonymousCredentials{}
+	}
 	if tg.Foreign {
 		config.Retryer = func() aws.Retryer { return retry.NewStandard() }
 	}

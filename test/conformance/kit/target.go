@@ -9,9 +9,11 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"flag"
 	"net/http"
 	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -19,6 +21,7 @@ import (
 	awsv1 "github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/aws/session"
 
+	"github.com/obscura-video/obscura/internal/oidc/oidctest"
 	"github.com/obscura-video/obscura/internal/server"
 	"github.com/obscura-video/obscura/internal/sigv4"
 	"github.com/obscura-video/obscura/test/rig"
@@ -62,11 +65,13 @@ type Target struct {
 	// Foreign says that it is not a server that this test has started: it is asked with patience, and left clean.
 	Foreign bool
 
-	t      testing.TB
-	http   *http.Client
-	admin  *Clients
-	users  chan *User // at leisure
-	nobody *User
+	t         testing.TB
+	http      *http.Client
+	admin     *Clients
+	anonymous *Clients
+	users     chan *User // at leisure
+	nobody    *User
+	issuer    *oidctest.Issuer // nil where it is foreign, which could not reach it
 
 	mu     sync.Mutex
 	shared map[string]*fixture
@@ -83,7 +88,11 @@ func Open(t testing.TB, o Options) *Target {
 	if tg.Foreign {
 		tg.http, root = trusting(t, o.CA), credentialsOf(t, o)
 	} else {
-		s := rig.Start(t, func(c *server.Config) { c.KMSRegions = []string{o.OtherRegion} })
+		tg.issuer = oidctest.New(t)
+		ca := certificateFile(t, tg.issuer.Certificate())
+		s := rig.Start(t, func(c *server.Config) {
+			c.KMSRegions, c.OIDCCA, c.ExplainDenials = []string{o.OtherRegion}, ca, true
+		})
 		tg.Endpoint, tg.Region, tg.CA, tg.http, root = s.API, s.Region, s.CAFile, s.HTTP, s.Root
 	}
 	tg.admin = tg.clients(root)
@@ -92,12 +101,23 @@ func Open(t testing.TB, o Options) *Target {
 		t.Fatalf("who is the administrator: %v", err)
 	}
 	tg.Account = *me.Account
+	tg.anonymous = tg.clients(sigv4.Credentials{})
 	w := tg.World(t)
 	tg.nobody = w.NewUser("nobody")
 	for range workers {
 		tg.users <- w.NewUser("worker")
 	}
 	return tg
+}
+
+// certificateFile writes a certificate where a server can read it.
+func certificateFile(t testing.TB, der []byte) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
 }
 
 func trusting(t testing.TB, ca string) *http.Client {

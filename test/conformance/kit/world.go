@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 
+	"github.com/obscura-video/obscura/internal/oidc/oidctest"
 	"github.com/obscura-video/obscura/internal/sigv4"
 )
 
@@ -72,6 +73,18 @@ func (w *World) Slow() {
 		w.T.Skip("takes hundreds of calls; -slow allows them")
 	}
 }
+
+// Issuer is an OpenID Connect issuer whose tokens the target can verify. The test is skipped at a foreign target, which
+// could not reach it.
+func (w *World) Issuer() *oidctest.Issuer {
+	if w.issuer == nil {
+		w.T.Skip("the endpoint cannot reach an issuer of the test's")
+	}
+	return w.issuer
+}
+
+// Anonymous is the clients of who has no credentials.
+func (w *World) Anonymous() *Clients { return w.anonymous.with(w.Admin.Ctx) }
 
 // NewUser makes an IAM user who may do nothing, with an access key.
 func (w *World) NewUser(role string) *User {
