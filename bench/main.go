@@ -22,6 +22,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -34,6 +35,9 @@ type options struct {
 	dir    string
 	rounds int
 	round  time.Duration
+	// events are the sizes of records, eventRate how many events a second they have.
+	events    []int
+	eventRate float64
 }
 
 // ceilingRole is the argument with which bench starts itself as the ceiling.
@@ -47,20 +51,36 @@ func main() {
 	}
 	var o options
 	flag.StringVar(&o.binary, "binary", "bin/obscura", "server to measure")
-	flag.StringVar(&o.only, "only", "ingest,latency,kms,memory,e2ee", "what to measure")
+	flag.StringVar(&o.only, "only", "ingest,latency,kms,memory,e2ee", "what to measure; the suite audit is not among them unless it is named")
 	flag.StringVar(&o.out, "out", "bench/results", "folder for the results in JSON; empty: none")
 	flag.StringVar(&o.dir, "dir", "", "where the data directories are made, on the disk to be measured (default: the temporary folder)")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each measurement; the median counts")
 	flag.DurationVar(&o.round, "round", 3*time.Second, "length of a round")
+	flag.Func("events", "sizes of the records of suite audit, separated by commas (default 1000000)", o.setEvents)
+	flag.Float64Var(&o.eventRate, "event-rate", 100, "events a second in those records, by their own clock")
 	flag.Parse()
+	if len(o.events) == 0 {
+		o.events = []int{1_000_000}
+	}
 	if err := run(o); err != nil {
 		log.Fatal(err)
 	}
 }
 
+func (o *options) setEvents(text string) error {
+	for part := range strings.SplitSeq(text, ",") {
+		n, err := strconv.Atoi(part)
+		if err != nil || n < 1 {
+			return fmt.Errorf("%q is no number of events", part)
+		}
+		o.events = append(o.events, n)
+	}
+	return nil
+}
+
 // suites are what -only names.
 func suites() []suite {
-	return []suite{{"ingest", ingest}, {"latency", latency}, {"kms", keys}, {"memory", memory}, {"e2ee", sealed}}
+	return []suite{{"ingest", ingest}, {"latency", latency}, {"kms", keys}, {"memory", memory}, {"e2ee", sealed}, {"audit", auditSuite}}
 }
 
 type suite struct {

@@ -42,11 +42,20 @@ type target struct {
 const startTimeout = 30 * time.Second
 
 // startTarget starts the server over a new data directory.
-func startTarget(o options) (_ *target, err error) {
+func startTarget(o options) (*target, error) {
 	dir, err := os.MkdirTemp(o.dir, "obscura-bench-")
 	if err != nil {
 		return nil, err
 	}
+	t, err := startIn(o, dir)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return t, nil
+}
+
+// startIn starts the server over the folder data in dir.
+func startIn(o options, dir string) (*target, error) {
 	t := &target{dir: dir, cmd: exec.Command(o.binary, "serve", "--data", filepath.Join(dir, "data"), "--log-level", "warn",
 		"--listen-api", "127.0.0.1:0", "--listen-media", "127.0.0.1:0", "--listen-device", "off", "--listen-admin", "127.0.0.1:0")}
 	log, err := os.Create(filepath.Join(dir, "log"))
@@ -56,11 +65,11 @@ func startTarget(o options) (_ *target, err error) {
 	defer log.Close()
 	t.cmd.Stderr = log
 	if err := t.cmd.Start(); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, err
 	}
 	if err := t.await(); err != nil {
 		text, _ := os.ReadFile(filepath.Join(dir, "log"))
-		return nil, errors.Join(fmt.Errorf("start %s: %w\n%s", o.binary, err, text), t.stop())
+		return nil, errors.Join(fmt.Errorf("start %s: %w\n%s", o.binary, err, text), stopProcess(t.cmd))
 	}
 	return t, nil
 }

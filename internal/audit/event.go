@@ -2,7 +2,10 @@
 
 package audit
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // eventVersion is the version of the record's layout that this package writes.
 const eventVersion = "1.11"
@@ -125,4 +128,29 @@ type SessionIssuer struct {
 type SessionAttributes struct {
 	CreationDate     string `json:"creationDate"`
 	MFAAuthenticated string `json:"mfaAuthenticated"`
+}
+
+// summary is what the index and LookupEvents need of a record: all but its documents, which may be large.
+type summary struct {
+	UserIdentity    UserIdentity `json:"userIdentity"`
+	EventTime       time.Time    `json:"eventTime"`
+	EventSource     string       `json:"eventSource"`
+	EventName       string       `json:"eventName"`
+	ErrorCode       string       `json:"errorCode"`
+	EventID         string       `json:"eventID"`
+	ReadOnly        bool         `json:"readOnly"`
+	Resources       []Resource   `json:"resources"`
+	ManagementEvent bool         `json:"managementEvent"`
+}
+
+// summarize reads the members of summary from a record.
+func summarize(record []byte) (*Event, error) {
+	var s summary
+	if err := json.Unmarshal(record, &s); err != nil {
+		return nil, err
+	}
+	return &Event{
+		UserIdentity: s.UserIdentity, EventTime: s.EventTime, EventSource: s.EventSource, EventName: s.EventName,
+		ErrorCode: s.ErrorCode, EventID: s.EventID, ReadOnly: s.ReadOnly, Resources: s.Resources, ManagementEvent: s.ManagementEvent,
+	}, nil
 }

@@ -62,9 +62,8 @@ func unreadable(block, event uint64, err error) *Fault {
 	return &Fault{Block: block, Event: event, Reason: "block cannot be read: " + err.Error(), Err: err}
 }
 
-// fault checks b's links and returns the first event that they do not fit, nil when all do.
-func (b *block) fault() *Fault {
-	hashes := b.chain()
+// fault checks b's links by its chain and returns the first event that they do not fit, nil when all do.
+func (b *block) fault(hashes []digest) *Fault {
 	for i, h := range hashes[1:] {
 		if !bytes.Equal(h[:linkBytes], b.links[i][:]) {
 			f := &Fault{Block: b.seq, Event: b.first + uint64(i), Reason: b.tampering(i, hashes[i])}

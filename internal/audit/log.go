@@ -140,10 +140,11 @@ func (l *Log) readHead(ctx context.Context) (h head, err error) {
 		if err != nil {
 			return err
 		}
-		if f := b.fault(); f != nil {
+		hashes := b.chain()
+		if f := b.fault(hashes); f != nil {
 			return f
 		}
-		if b.chain()[len(b.events)] != h.hash || b.first+uint64(len(b.events)) != h.event+1 {
+		if hashes[len(b.events)] != h.hash || b.first+uint64(len(b.events)) != h.event+1 {
 			return &Fault{Block: b.seq, Event: b.first, Reason: "newest block is not the one the head names"}
 		}
 		return nil

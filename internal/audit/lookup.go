@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -35,7 +34,9 @@ type Cursor struct {
 	Place uint16 // in the block; what comes below it is next
 }
 
-// Found is one event with the record it was read from, which is the caller's to keep.
+// Found is one event with the record it was read from, which is the caller's to keep. The event has identity, time,
+// source, name, error code, ID, resources, and whether it was read-only and a management event; the rest is in the
+// record.
 type Found struct {
 	Event
 	Record []byte
@@ -203,10 +204,11 @@ func (s *search) visit(r meta.Reader, h hit) error {
 
 // take adds one event if it is of the answer. One more than the limit shows that there is a next page.
 func (s *search) take(b *block, lastT int64, place int) error {
-	f := Found{Record: bytes.Clone(b.events[place])} // or it would hold the whole block
-	if err := json.Unmarshal(f.Record, &f.Event); err != nil {
+	e, err := summarize(b.events[place])
+	if err != nil {
 		return &Fault{Block: b.seq, Event: b.first + uint64(place), Reason: "record is no JSON"}
 	}
+	f := Found{Event: *e, Record: bytes.Clone(b.events[place])} // or it would hold the whole block
 	t := f.EventTime.Unix() * 1000
 	if t < s.low || t > s.high || !f.matches(term{s.query.Attribute, s.query.Value}) {
 		return nil

@@ -3,13 +3,10 @@
 package audit
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math/bits"
 
 	"github.com/obscura-video/obscura/internal/meta"
 )
@@ -44,36 +41,30 @@ func (l *Reader) Verify(ctx context.Context, anchors ...Anchor) (Report, error) 
 }
 
 // VerifyRange reads the log and checks every hash, every number and every index row, up to the block that is
-// the newest when it begins. It may run beside Log.Record.
+// the newest when it begins. It may run beside Log.Record, and uses every processor there is.
 //
 // Errors: *Fault names the first event altered, dropped or inserted. Where a whole block was rewritten with
 // hashes that fit, only the block can be named, by its first event. A log that was rewritten from some event
 // to its end, head included, is found only by anchors, which were kept elsewhere, and by package digest.
+// Faults of the index are told after those of the chain.
 func (l *Reader) VerifyRange(ctx context.Context, c Verification) (report Report, err error) {
 	v := verifier{Verification: c, log: l}
 	end, err := l.beginVerify(ctx, &v)
 	if err != nil {
 		return report, fmt.Errorf("audit: verify: %w", err)
 	}
-	for v.block < end.block {
-		if err := ctx.Err(); err != nil {
-			return report, fmt.Errorf("audit: verify: %w", err)
-		}
-		// A snapshot for a few blocks at a time, so that none is held for long.
-		err := l.db.View(ctx, func(r meta.Reader) error { return v.some(ctx, r, end.block) })
-		report.End = Anchor{Block: v.block, Hash: hex.EncodeToString(v.hash[:])}
-		report.Blocks, report.Events = v.blocks, v.events
-		if err != nil {
-			return report, fmt.Errorf("audit: verify: %w", err)
-		}
+	v.index = newIndexSums(v.block+1, end.block)
+	if err = v.walk(ctx, end.block); err == nil {
+		err = v.finish(ctx, end)
 	}
-	if end.hash == nil {
-		return report, l.db.View(ctx, func(r meta.Reader) error { return v.checkIndex(r) })
+	report = Report{Blocks: v.blocks, Events: v.events, End: Anchor{Block: v.block, Hash: hex.EncodeToString(v.hash[:])}}
+	if v.blocks == 0 && v.block == 0 {
+		report.End = Anchor{}
 	}
-	if v.hash != *end.hash || v.event != end.event {
-		return report, &Fault{Block: v.block, Event: v.start(), Reason: "newest block is not the one the head names"}
+	if err != nil {
+		return report, fmt.Errorf("audit: verify: %w", err)
 	}
-	return report, l.db.View(ctx, func(r meta.Reader) error { return v.tail(r) })
+	return report, nil
 }
 
 // goal is where a verification ends; hash is nil when that is not the end of the log.
@@ -116,50 +107,52 @@ type verifier struct {
 	head
 	log            *Reader
 	last           *block
+	index          *indexSums
 	blocks, events uint64 // checked
 }
 
-const blocksPerView = 64
-
-func (v *verifier) some(ctx context.Context, r meta.Reader, end uint64) error {
-	for range blocksPerView {
-		if v.block == end {
-			return nil
+// walk checks every block up to one.
+func (v *verifier) walk(ctx context.Context, end uint64) error {
+	for c, err := range v.log.checked(ctx, v.block+1, end, v.index) {
+		if err != nil {
+			return v.damaged(ctx, err)
 		}
-		if err := v.next(ctx, r); err != nil {
+		if err := v.next(c); err != nil {
 			return err
 		}
 	}
-	return nil
+	if v.block < end && ctx.Err() == nil {
+		return v.missing()
+	}
+	return ctx.Err()
 }
 
-// next checks one block more.
-func (v *verifier) next(ctx context.Context, r meta.Reader) error {
-	b, err := v.log.readBlock(r, v.block+1)
-	if f, ok := errors.AsType[*Fault](err); ok {
-		f.Event = v.event + 1
-		return f
-	}
-	if err != nil {
-		return v.damaged(ctx, v.block+1, v.event+1, err)
-	}
-	if b.first != v.event+1 {
+func (v *verifier) missing() *Fault {
+	return &Fault{Block: v.block + 1, Event: v.event + 1, Reason: "block is missing"}
+}
+
+// next takes up one block more, which fits itself if it has no fault.
+func (v *verifier) next(c checkedBlock) error {
+	b := c.block
+	switch {
+	case c.seq != v.block+1:
+		return v.missing()
+	case c.fault != nil && b == nil:
+		c.fault.Event = v.event + 1
+		return c.fault
+	case b.first != v.event+1:
 		f := &Fault{Block: b.seq, Event: v.event + 1, Reason: fmt.Sprintf("events before were dropped or inserted: the block begins with event %d", b.first)}
 		return f.At(b.events[0])
-	}
-	if f := b.fault(); f != nil {
-		return f
-	}
-	if b.prev != v.hash { // b fits itself, so it is the block before that does not fit
+	case c.fault != nil:
+		return c.fault
+	case b.prev != v.hash: // b fits itself, so it is the block before that does not fit
 		f := &Fault{Block: v.block, Event: v.start(), Last: v.event, Reason: "block is not the one that the next block was bound to"}
 		return f.At(v.firstRecord())
 	}
-	if err := v.checkIndex(r); err != nil {
-		return v.damaged(ctx, v.block, v.start(), err)
-	}
 	v.last = b
-	v.head = head{block: b.seq, event: b.first + uint64(len(b.events)) - 1, hash: b.chain()[len(b.events)]}
+	v.head = head{block: b.seq, event: b.first + uint64(len(b.events)) - 1, hash: c.hash}
 	v.blocks, v.events = v.blocks+1, v.events+uint64(len(b.events))
+	v.index.add(c.sum, b.seq)
 	if err := v.checkAnchors(); err != nil || v.Visit == nil {
 		return err
 	}
@@ -167,11 +160,11 @@ func (v *verifier) next(ctx context.Context, r meta.Reader) error {
 }
 
 // damaged makes an error of the store a fault that names the place.
-func (v *verifier) damaged(ctx context.Context, block, event uint64, err error) error {
+func (v *verifier) damaged(ctx context.Context, err error) error {
 	if _, ok := errors.AsType[*Fault](err); ok || ctx.Err() != nil {
 		return err
 	}
-	return unreadable(block, event, err)
+	return unreadable(v.block+1, v.event+1, err)
 }
 
 // start is the number of the first event of the last block.
@@ -199,12 +192,22 @@ func (v *verifier) checkAnchors() error {
 	return nil
 }
 
-// tail checks the index of the newest block, that the log reaches every anchor, and that nothing lies
-// behind its end.
-func (v *verifier) tail(r meta.Reader) error {
-	if err := v.checkIndex(r); err != nil {
-		return err
+// finish checks that the head fits, that the log reaches every anchor, that nothing lies behind its end, and the
+// index.
+func (v *verifier) finish(ctx context.Context, end goal) error {
+	if end.hash != nil {
+		if v.hash != *end.hash || v.event != end.event {
+			f := &Fault{Block: v.block, Event: v.start(), Last: v.event, Reason: "newest block is not the one the head names"}
+			return f.At(v.firstRecord())
+		}
+		if err := v.log.db.View(ctx, v.tail); err != nil {
+			return err
+		}
 	}
+	return v.checkIndex(ctx)
+}
+
+func (v *verifier) tail(r meta.Reader) error {
 	for _, a := range v.Anchors {
 		if a.Block > v.block {
 			return &Fault{Block: v.block + 1, Event: v.event + 1, Reason: "events were dropped: the log ends before the anchor"}
@@ -219,49 +222,4 @@ func (v *verifier) tail(r meta.Reader) error {
 		return &Fault{Block: min(newest, now.block) + 1, Event: v.event + 1, Reason: "head and newest block differ"}
 	}
 	return err
-}
-
-// checkIndex compares the index rows of the last block, which is proved by now, with its events: an event
-// that cannot be found is as good as gone.
-func (v *verifier) checkIndex(r meta.Reader) error {
-	b := v.last
-	if b == nil {
-		return nil
-	}
-	x := index{}
-	for i, record := range b.events {
-		var e Event
-		if err := json.Unmarshal(record, &e); err != nil {
-			return &Fault{Block: b.seq, Event: b.first + uint64(i), Reason: "record is no JSON"}
-		}
-		x.add(&e, i)
-	}
-	place := maxBlockEvents
-	for _, row := range x.rows(b) {
-		got, err := r.Get(row.Key)
-		if err != nil && !errors.Is(err, meta.ErrNotFound) {
-			return err
-		}
-		if err != nil || !bytes.Equal(got, row.Value) {
-			place = min(place, firstDifference(row.Value, got))
-		}
-	}
-	if place < maxBlockEvents {
-		f := &Fault{Block: b.seq, Event: b.first + uint64(place), Reason: "event cannot be found: its index row is missing or altered"}
-		return f.At(b.events[min(place, len(b.events)-1)])
-	}
-	return nil
-}
-
-// firstDifference returns the place of the first event that two index values disagree on, 0 when they
-// disagree on something else.
-func firstDifference(want, got []byte) int {
-	_, a, _ := parseIndexValue(want)
-	_, b, _ := parseIndexValue(got)
-	for i := range a {
-		if x := a[i] ^ b[i]; x != 0 {
-			return i*8 + bits.TrailingZeros8(x)
-		}
-	}
-	return 0
 }

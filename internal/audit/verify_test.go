@@ -189,6 +189,130 @@ func TestVerifyNamesTheFirstEventThatIsNotAsWritten(t *testing.T) {
 	}
 }
 
+// TestVerifyNamesWhatTheWholeIndexLacks is of a log whose index is read in its own order, since it is long.
+func TestVerifyNamesWhatTheWholeIndexLacks(t *testing.T) {
+	const blocks, each = 150, 3
+	base := mem.New()
+	l := open(t, base)
+	for i := range blocks * each {
+		record(t, l, event(fmt.Sprint("user", i%7), "kms", fmt.Sprintf("Describe%d", i)))
+		if i%each == each-1 {
+			if err := l.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if r, err := l.Verify(t.Context()); err != nil || r.Blocks != blocks || r.Events != blocks*each {
+		t.Fatalf("control: %+v, %v", r, err)
+	}
+	// The row of an event's name, and all the row's block.
+	row := func(f forger, event uint64) ([]byte, *block) {
+		b := f.read((event-1)/each + 1)
+		return indexKey(indexPrefix(EventName, fmt.Sprintf("Describe%d", event-1)), b.lastT, b.seq), b
+	}
+	for name, tt := range map[string]struct {
+		forge func(f forger)
+		event uint64
+		block uint64
+	}{
+		"control: untouched": {forge: func(forger) {}},
+		"row dropped": {event: 200, block: 67, forge: func(f forger) {
+			key, _ := row(f, 200)
+			f.update(func(tx meta.Tx) { tx.Delete(key) })
+		}},
+		"last row dropped": {event: 450, block: 150, forge: func(f forger) {
+			key, _ := row(f, 450)
+			f.update(func(tx meta.Tx) { tx.Delete(key) })
+		}},
+		"two rows dropped": {event: 4, block: 2, forge: func(f forger) {
+			one, _ := row(f, 4)
+			two, _ := row(f, 440)
+			f.update(func(tx meta.Tx) { tx.Delete(one); tx.Delete(two) })
+		}},
+		"row points elsewhere": {event: 200, block: 67, forge: func(f forger) {
+			key, _ := row(f, 200)
+			f.update(func(tx meta.Tx) { tx.Put(key, []byte{0, 1}) })
+		}},
+		"rows exchanged": {event: 200, block: 67, forge: func(f forger) {
+			one, _ := row(f, 200)
+			two, _ := row(f, 201)
+			f.update(func(tx meta.Tx) {
+				a, _ := tx.Get(one)
+				b, _ := tx.Get(two)
+				tx.Put(one, b)
+				tx.Put(two, a)
+			})
+		}},
+		"row inserted": {block: 70, forge: func(f forger) {
+			_, b := row(f, 210)
+			f.update(func(tx meta.Tx) { tx.Put(indexKey(indexPrefix(Username, "mallory"), b.lastT, b.seq), []byte{0, 1}) })
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := mem.New()
+			copyRows(t, base, db)
+			f := NewForger(t, db).forger
+			tt.forge(f)
+			_, err := f.l.Verify(t.Context())
+			if tt.block == 0 {
+				if err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if fault, ok := errors.AsType[*Fault](err); !ok || fault.Event != tt.event || fault.Block != tt.block {
+				t.Fatalf("got %v, want event %d in block %d", err, tt.event, tt.block)
+			}
+		})
+	}
+}
+
+func copyRows(t *testing.T, from, to meta.DB) {
+	t.Helper()
+	var rows []meta.KV
+	err := from.View(t.Context(), func(r meta.Reader) error {
+		for kv, err := range r.Scan(nil, nil) {
+			if err != nil {
+				return err
+			}
+			rows = append(rows, kv)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for part := range slices.Chunk(rows, 5000) {
+		err := to.Update(t.Context(), func(tx meta.Tx) error {
+			for _, kv := range part {
+				tx.Put(kv.Key, kv.Value)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestEveryBlockHasItsSum: the blocks of the sums are all blocks, each once.
+func TestEveryBlockHasItsSum(t *testing.T) {
+	for _, n := range []uint64{1, 7, sumBuckets - 1, sumBuckets, sumBuckets + 1, 3*sumBuckets + 11} {
+		x := newIndexSums(5, 4+n)
+		next := uint64(5)
+		for i := range x.sums {
+			from, to := x.blocksOf(i)
+			if from != next || to < from || x.bucket(from) != i || x.bucket(to) != i {
+				t.Fatalf("%d blocks: sum %d is of %d to %d, want from %d", n, i, from, to, next)
+			}
+			next = to + 1
+		}
+		if next != 5+n {
+			t.Errorf("%d blocks: the sums end at %d", n, next)
+		}
+	}
+}
+
 func TestVerifyFindsTheRewrittenTailByAnAnchorAlone(t *testing.T) {
 	db := mem.New()
 	l := open(t, db)
