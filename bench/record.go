@@ -111,6 +111,10 @@ func (m *record) fill(o options, db meta.DB, root *rootkey.File) error {
 	var now atomic.Int64
 	now.Store(m.begun.UnixNano())
 	clock := func() time.Time { return time.Unix(0, now.Load()) }
+	// The server that made the folder has begun the chain of digests, in this hour.
+	if err := db.Update(ctx, func(tx meta.Tx) error { tx.Delete(append(meta.Key("aud"), 'n')); return nil }); err != nil {
+		return err
+	}
 	log, err := audit.Open(ctx, audit.Config{DB: db, Now: clock})
 	if err != nil {
 		return err
