@@ -32,7 +32,7 @@ const (
 // auditSuite measures a record of many events beside one of few: look-ups by every attribute, the start, memory, disk, and the
 // rates at which events are taken, signed and verified. The ceiling of each figure is the same in the small record.
 func auditSuite(o options, r *report) error {
-	few, err := makeRecord(o, fewEvents)
+	few, err := makeLedger(o, fewEvents)
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func auditSuite(o options, r *report) error {
 		return err
 	}
 	for _, n := range o.events {
-		m, err := makeRecord(o, n)
+		m, err := makeLedger(o, n)
 		if err != nil {
 			return err
 		}
@@ -69,7 +69,7 @@ var cases = []struct{ name, unit string }{
 	{"on disk, each event", "bytes"},
 }
 
-func (m *record) tell(r *report, large, small figures) {
+func (m *ledger) tell(r *report, large, small figures) {
 	told := cases
 	for _, l := range lookups {
 		for _, depth := range depths {
@@ -103,7 +103,7 @@ var lookups = []struct{ name, key, value string }{
 }
 
 // measure starts a server over the record, again and again, looks things up, and verifies it when the server has stopped.
-func (m *record) measure(o options) (figures, error) {
+func (m *ledger) measure(o options) (figures, error) {
 	f := figures{"taken up": {m.taken}, "on disk, each event": {m.bytesEach}}
 	if m.ended.Sub(m.begun) > 2*digest.Period {
 		f["digests"] = []float64{m.signed}
@@ -135,7 +135,7 @@ func (m *record) measure(o options) (figures, error) {
 }
 
 // lookUp times pages of every search.
-func (m *record) lookUp(t *target, f figures) error {
+func (m *ledger) lookUp(t *target, f figures) error {
 	time.Sleep(settle)
 	resident, _, err := t.memory()
 	if err != nil {
@@ -159,7 +159,7 @@ func (m *record) lookUp(t *target, f figures) error {
 }
 
 // pages times the first page many times, those that lie deep, and those before the middle of the record's time.
-func (m *record) pages(t *target, h *http.Client, f figures, name string, in *trailapi.LookupEventsInput) error {
+func (m *ledger) pages(t *target, h *http.Client, f figures, name string, in *trailapi.LookupEventsInput) error {
 	trail := trailapi.NewClient(t.client("cloudtrail", t.at.API, h))
 	one := func(depth string, in *trailapi.LookupEventsInput) (*string, error) {
 		begun := time.Now()

@@ -19,7 +19,7 @@ import (
 	"github.com/obscura-video/obscura/internal/audit/digest"
 	"github.com/obscura-video/obscura/internal/meta"
 	"github.com/obscura-video/obscura/internal/meta/pebble"
-	"github.com/obscura-video/obscura/internal/meta/sealed"
+	metasealed "github.com/obscura-video/obscura/internal/meta/sealed"
 	"github.com/obscura-video/obscura/internal/policy"
 	"github.com/obscura-video/obscura/internal/rootkey"
 	"github.com/obscura-video/obscura/internal/seal"
@@ -33,8 +33,8 @@ const (
 	manyCams  = 500
 )
 
-// record is a data directory with many events, made without a server.
-type record struct {
+// ledger is a data directory with many events, made without a server.
+type ledger struct {
 	dir          string
 	events       int
 	begun, ended time.Time // of the events
@@ -43,13 +43,13 @@ type record struct {
 	bytesEach    float64
 }
 
-// makeRecord makes a data directory, and puts events into its audit log as the server does, by a clock of its own.
-func makeRecord(o options, n int) (_ *record, err error) {
+// makeLedger makes a data directory, and puts events into its audit log as the server does, by a clock of its own.
+func makeLedger(o options, n int) (_ *ledger, err error) {
 	t, err := startTarget(o)
 	if err != nil {
 		return nil, err
 	}
-	m := &record{dir: t.dir, events: n}
+	m := &ledger{dir: t.dir, events: n}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, os.RemoveAll(m.dir))
@@ -71,7 +71,7 @@ func makeRecord(o options, n int) (_ *record, err error) {
 }
 
 // open opens the metadata of the stopped server, as docs/formats/root-key.md and meta-keys.md say, for fn.
-func (m *record) open(fn func(meta.DB, *rootkey.File) error) (err error) {
+func (m *ledger) open(fn func(meta.DB, *rootkey.File) error) (err error) {
 	ctx, data := context.Background(), filepath.Join(m.dir, "data")
 	root, err := rootkey.OpenFile(filepath.Join(data, "root.key"))
 	if err != nil {
@@ -83,7 +83,7 @@ func (m *record) open(fn func(meta.DB, *rootkey.File) error) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	wrapped, err := sealed.WrappedKey(ctx, store)
+	wrapped, err := metasealed.WrappedKey(ctx, store)
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (m *record) open(fn func(meta.DB, *rootkey.File) error) (err error) {
 		return err
 	}
 	defer key.Destroy()
-	db, err := sealed.Open(ctx, store, key)
+	db, err := metasealed.Open(ctx, store, key)
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (m *record) open(fn func(meta.DB, *rootkey.File) error) (err error) {
 }
 
 // fill writes the events, and the digests of their hours. The last event is of now.
-func (m *record) fill(o options, db meta.DB, root *rootkey.File) error {
+func (m *ledger) fill(o options, db meta.DB, root *rootkey.File) error {
 	ctx, step := context.Background(), time.Duration(float64(time.Second)/o.eventRate)
 	m.ended = time.Now()
 	m.begun = m.ended.Add(-time.Duration(m.events) * step).Truncate(time.Second)
