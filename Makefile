@@ -28,7 +28,7 @@ lint: ## gofumpt, vet, staticcheck, and govulncheck where its database is reache
 	$(GO) tool staticcheck ./...
 	@sh scripts/govulncheck.sh
 
-generate: ## make the wire packages from the service models
+generate: ## make the wire packages from the service models, and the tables of docs/compat
 	$(GO) run ./internal/codegen
 
 check-generated: ## fail when generated files, go.mod or docs/compat are not current

@@ -128,7 +128,7 @@ func TestUnknownFeaturesFailTheGeneration(t *testing.T) {
 		m := &model{Shapes: c.shapes, Operations: map[string]*operation{"Op": {Name: "Op", Input: &ref{Shape: "In"}}}}
 		m.Metadata.Protocol = "rest-json"
 		m.Shapes["In"] = &shape{Type: "structure", Members: map[string]*ref{"M": c.member}}
-		f := &file{m: m, patch: &patch{}, svc: service{"x", "x"}}
+		f := &file{m: m, patch: &patch{}, svc: service{model: "x", pkg: "x"}}
 		if f.types() == nil && f.json() == nil && f.validate() == nil {
 			t.Errorf("%s: generated %s", name, f)
 		}
@@ -145,7 +145,7 @@ func TestInputsBindWhatLiesOutsideTheBody(t *testing.T) {
 	}
 	m.Metadata.Protocol = "rest-json"
 	m.Operations["Op"].HTTP.RequestURI = "/things/{id}"
-	f := &file{m: m, patch: &patch{}, svc: service{"x", "x"}}
+	f := &file{m: m, patch: &patch{}, svc: service{model: "x", pkg: "x"}}
 	if err := f.json(); err != nil {
 		t.Fatal(err)
 	}

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command codegen writes the packages below internal/awsapi from API models.
+// Command codegen writes the packages below internal/awsapi from API models, and the tables of docs/compat.
 //
 // The models are the api-2.json files of github.com/aws/aws-sdk-go, taken from
 // the module cache, with patch.json merged over them (RFC 7386), and those of APIs
 // of our own, which lie in models and have the same form. Names, shapes and
 // constraints are taken; documentation is not. The output is committed:
 //
-//	go run ./internal/codegen          writes every *_gen.go
+//	go run ./internal/codegen          writes every *_gen.go, and the tables
 //	go run ./internal/codegen -check   exits 1 when a committed file is stale
+//
+// A table of docs/compat says of each operation whether it is built, which follows from the methods of its service;
+// in what it differs from AWS, which is written in docs/compat/notes; and which case of test/conformance tests it.
 //
 // A new service is a line in services; what its model has that the generator does
 // not know makes the generation fail and says so.
@@ -35,18 +38,19 @@ const modelModule = "github.com/aws/aws-sdk-go"
 type service struct {
 	model string // file in models, or else folder below models/apis of the module
 	pkg   string // package below internal/awsapi
+	in    string // package below internal/service that builds it, where that is not called as pkg is
 }
 
 var services = []service{
-	{"kms", "kms"},
-	{"kinesisvideo", "kinesisvideo"},
-	{"kinesis-video-media", "kinesisvideomedia"},
-	{"kinesis-video-archived-media", "kinesisvideoarchivedmedia"},
-	{"iam", "iam"},
-	{"sts", "sts"},
-	{"cloudtrail", "cloudtrail"},
-	{"iot", "iot"},
-	{"mailbox", "mailbox"},
+	{model: "kms", pkg: "kms"},
+	{model: "kinesisvideo", pkg: "kinesisvideo"},
+	{model: "kinesis-video-media", pkg: "kinesisvideomedia", in: "kinesisvideo"},
+	{model: "kinesis-video-archived-media", pkg: "kinesisvideoarchivedmedia", in: "kinesisvideo"},
+	{model: "iam", pkg: "iam"},
+	{model: "sts", pkg: "sts"},
+	{model: "cloudtrail", pkg: "cloudtrail"},
+	{model: "iot", pkg: "iot"},
+	{model: "mailbox", pkg: "mailbox"},
 }
 
 func main() {
@@ -80,6 +84,7 @@ func run(check bool) error {
 		}
 		errs = append(errs, write(dir, files))
 	}
+	errs = append(errs, compat(root, models, check))
 	return errors.Join(errs...)
 }
 
