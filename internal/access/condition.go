@@ -103,6 +103,8 @@ func (c *conditionContext) callKey(key string) (string, bool) {
 		return cmp.Or(call.Region, c.region), true
 	case "aws:resourceaccount":
 		return c.owner, true
+	case "aws:sourcearn":
+		return call.SourceARN, call.Principal.Kind == policy.Service && call.SourceARN != ""
 	case "aws:viaawsservice":
 		return strconv.FormatBool(len(call.Via) > 0), true
 	case "aws:calledviafirst":

@@ -98,6 +98,7 @@ func openServices(ctx context.Context, c Config, s *stores, e Endpoints, m *metr
 	}
 	if v.trail, err = cloudtrail.New(cloudtrail.Config{
 		DB: s.db, Events: v.audit, Digests: v.digests, Authorizer: v.authorizer, Account: c.Account, Region: c.Region, Now: c.Now,
+		Keys: trailKeys{&keyService{kms: v.kms, audit: v.audit, account: c.Account, region: c.Region, principal: "cloudtrail." + c.Region + ".amazonaws.com"}},
 	}); err != nil {
 		return v, err
 	}

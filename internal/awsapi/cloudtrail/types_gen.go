@@ -605,7 +605,7 @@ type LookupEventsInput struct {
 	EndTime          *time.Time
 	EventCategory    *string // EventCategory
 	LookupAttributes []*LookupAttribute
-	MaxResults       *int64 // 1..50
+	MaxResults       *int64
 	NextToken        *string
 	StartTime        *time.Time
 }

@@ -302,8 +302,6 @@ func (v *LookupAttribute) Validate(c *protocol.Check) {
 func (v *LookupEventsInput) Validate(c *protocol.Check) {
 	c.Text("eventCategory", v.EventCategory, &ruleEventCategory)
 	protocol.Each(c, "lookupAttributes", v.LookupAttributes, (*LookupAttribute).Validate)
-	c.Min("maxResults", v.MaxResults, 1)
-	c.Max("maxResults", v.MaxResults, 50)
 }
 
 // Validate checks the constraints of the model.

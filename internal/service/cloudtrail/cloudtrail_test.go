@@ -56,9 +56,12 @@ func (buckets) ProbeBucket(_ context.Context, bucket, _, _ string) error {
 
 type keys struct{}
 
-func (keys) KeyARN(_ context.Context, id string) (string, error) {
-	if id == "alias/trails" {
+func (keys) KeyARN(_ context.Context, id, trailARN string) (string, error) {
+	switch id {
+	case "alias/trails":
 		return "arn:aws:kms:us-east-1:000000000000:key/1", nil
+	case "for " + trailARN:
+		return "", ErrKeyPolicy
 	}
 	return "", coded(id)
 }

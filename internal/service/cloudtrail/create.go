@@ -143,7 +143,7 @@ func (s *Service) apply(ctx context.Context, t *trail, in settings) error {
 		return nil
 	}
 	var err error
-	t.KeyARN, err = s.resolveKey(ctx, *in.key)
+	t.KeyARN, err = s.resolveKey(ctx, *in.key, s.trailARN(t.Name))
 	return err
 }
 
@@ -187,7 +187,7 @@ func (in settings) supported() error {
 
 func (s *Service) probe(ctx context.Context, t *trail) error {
 	if s.Buckets == nil {
-		return &api.S3BucketDoesNotExistException{Message: "S3 bucket " + t.Bucket + " does not exist: this server has no S3 service."}
+		return nil // GetTrailStatus says that nothing is delivered
 	}
 	err := s.Buckets.ProbeBucket(ctx, t.Bucket, t.Prefix, s.trailARN(t.Name))
 	if errors.Is(err, ErrNoBucket) {
@@ -200,11 +200,14 @@ func (s *Service) probe(ctx context.Context, t *trail) error {
 }
 
 // resolveKey translates the KMS's errors into CloudTrail's; what it does not know passes as it is.
-func (s *Service) resolveKey(ctx context.Context, keyID string) (string, error) {
+func (s *Service) resolveKey(ctx context.Context, keyID, trailARN string) (string, error) {
 	if s.Keys == nil {
 		return "", &api.KmsException{Message: "This server cannot encrypt log files with a KMS key."}
 	}
-	arn, err := s.Keys.KeyARN(ctx, keyID)
+	arn, err := s.Keys.KeyARN(ctx, keyID, trailARN)
+	if errors.Is(err, ErrKeyPolicy) {
+		return "", &api.InsufficientEncryptionPolicyException{Message: "Insufficient permissions to access S3 bucket or KMS key " + keyID + "."}
+	}
 	var coded interface{ ErrorCode() string }
 	if err == nil || !errors.As(err, &coded) {
 		return arn, err
@@ -216,6 +219,8 @@ func (s *Service) resolveKey(ctx context.Context, keyID string) (string, error) 
 		return "", &api.KmsKeyDisabledException{Message: "KMS key " + keyID + " is not usable."}
 	case "InvalidArnException", "ValidationException":
 		return "", &api.InvalidKmsKeyIdException{Message: "KMS key ID is not valid: " + keyID}
+	case "InvalidKeyUsageException", "UnsupportedOperationException":
+		return "", &api.KmsException{Message: "KMS key " + keyID + " cannot encrypt log files: a symmetric encryption key is needed."}
 	}
 	return "", err
 }

@@ -98,8 +98,11 @@ func (s *Service) describe(t *trail) *api.Trail {
 	return d
 }
 
-// GetTrailStatus says whether a trail logs and since when. Nothing is delivered yet, so the members about
-// delivery are absent.
+// noBucket is the error code of S3 for a bucket that does not exist.
+const noBucket = "NoSuchBucket"
+
+// GetTrailStatus says whether a trail logs and since when. Nothing is delivered yet: a trail that logs says that its
+// bucket does not exist.
 func (s *Service) GetTrailStatus(ctx context.Context, in *api.GetTrailStatusInput) (*api.GetTrailStatusOutput, error) {
 	name, err := s.begin(ctx, "GetTrailStatus", *in.Name)
 	if err != nil {
@@ -115,6 +118,12 @@ func (s *Service) GetTrailStatus(ctx context.Context, in *api.GetTrailStatusInpu
 		LatestDeliveryAttemptTime: new(""), LatestDeliveryAttemptSucceeded: new(""),
 		LatestNotificationAttemptTime: new(""), LatestNotificationAttemptSucceeded: new(""),
 		TimeLoggingStarted: new(""), TimeLoggingStopped: new(""),
+	}
+	if t.Logging && s.Buckets == nil {
+		out.LatestDeliveryError = new(noBucket)
+		if t.Validation {
+			out.LatestDigestDeliveryError = new(noBucket)
+		}
 	}
 	if !t.Started.IsZero() {
 		out.StartLoggingTime, out.TimeLoggingStarted = new(t.Started), new(t.Started.Format(time.RFC3339))

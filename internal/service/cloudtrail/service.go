@@ -44,10 +44,14 @@ type BucketProber interface {
 	ProbeBucket(ctx context.Context, bucket, prefix, trailARN string) error
 }
 
-// KeyResolver finds the KMS key that a trail is to encrypt its files with, on the caller's behalf, and
-// returns its ARN. Its errors are those of package awsapi/kms.
+// ErrKeyPolicy is what a KeyResolver answers when CloudTrail may not use the key.
+var ErrKeyPolicy = errors.New("cloudtrail: the key policy does not let cloudtrail.amazonaws.com use the key")
+
+// KeyResolver finds the KMS key that a trail is to encrypt its files with, on the caller's behalf, and returns its
+// ARN. Then it tries whether cloudtrail.amazonaws.com may generate data keys by it for the trail.
+// Errors: those of package awsapi/kms; ErrKeyPolicy.
 type KeyResolver interface {
-	KeyARN(ctx context.Context, keyID string) (string, error)
+	KeyARN(ctx context.Context, keyID, trailARN string) (string, error)
 }
 
 // Config makes a Service.
@@ -56,7 +60,7 @@ type Config struct {
 	Events     EventLog
 	Digests    Digests
 	Authorizer access.Authorizer
-	// Buckets may be nil: then no bucket exists.
+	// Buckets may be nil: then there is nothing to try a bucket with, and any name is taken.
 	Buckets BucketProber
 	// Keys may be nil: then trails with a KMS key are refused.
 	Keys            KeyResolver

@@ -112,6 +112,10 @@ func TestCreateTrailRefuses(t *testing.T) {
 		{func(i *api.CreateTrailInput) { i.KmsKeyId = new("NotFoundException") }, "KmsKeyNotFoundException"},
 		{func(i *api.CreateTrailInput) { i.KmsKeyId = new("DisabledException") }, "KmsKeyDisabledException"},
 		{func(i *api.CreateTrailInput) { i.KmsKeyId = new("InvalidArnException") }, "InvalidKmsKeyIdException"},
+		{func(i *api.CreateTrailInput) { i.KmsKeyId = new("InvalidKeyUsageException") }, "KmsException"},
+		{func(i *api.CreateTrailInput) {
+			i.KmsKeyId = new("for arn:aws:cloudtrail:us-east-1:000000000000:trail/fresh")
+		}, "InsufficientEncryptionPolicyException"},
 		{func(i *api.CreateTrailInput) { i.SnsTopicName = new("t") }, "UnsupportedOperationException"},
 		{func(i *api.CreateTrailInput) { i.CloudWatchLogsRoleArn = new("t") }, "UnsupportedOperationException"},
 		{func(i *api.CreateTrailInput) { i.IsOrganizationTrail = new(true) }, "OrganizationsNotInUseException"},
@@ -130,9 +134,32 @@ func TestCreateTrailRefuses(t *testing.T) {
 	}
 	_, err := f.CreateTrail(t.Context(), in(func(*api.CreateTrailInput) {}))
 	wantCode(t, err, "MaximumNumberOfTrailsExceededException")
+}
+
+// TestWithoutBucketsATrailIsStoredAndSaysThatNothingIsDelivered, rather than pretending that it were.
+func TestWithoutBucketsATrailIsStoredAndSaysThatNothingIsDelivered(t *testing.T) {
+	f := setup(t)
 	f.Buckets = nil
-	_, err = f.UpdateTrail(t.Context(), &api.UpdateTrailInput{Name: new("taken")})
-	wantCode(t, err, "S3BucketDoesNotExistException")
+	if _, err := f.CreateTrail(t.Context(), &api.CreateTrailInput{Name: new("cams"), S3BucketName: new("any"), EnableLogFileValidation: new(true)}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := f.CreateTrail(t.Context(), &api.CreateTrailInput{Name: new("more"), S3BucketName: new("No Bucket")})
+	wantCode(t, err, "InvalidS3BucketNameException")
+	for _, on := range []bool{false, true} {
+		if on {
+			if _, err := f.StartLogging(t.Context(), &api.StartLoggingInput{Name: new("cams")}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s, err := f.GetTrailStatus(t.Context(), &api.GetTrailStatusInput{Name: new("cams")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		says := s.LatestDeliveryError != nil && *s.LatestDeliveryError == "NoSuchBucket" && s.LatestDigestDeliveryError != nil
+		if says != on || s.LatestDeliveryTime != nil {
+			t.Errorf("logging %v: %+v", on, s)
+		}
+	}
 }
 
 func TestTrailsAreNamedByNameOrARN(t *testing.T) {
