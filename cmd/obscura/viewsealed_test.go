@@ -4,16 +4,19 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/obscura-video/obscura/consumer"
 	"github.com/obscura-video/obscura/e2ee"
 	"github.com/obscura-video/obscura/household"
+	"github.com/obscura-video/obscura/producer"
 )
 
 // sealedFragments are what the server has of a stream, as an ordinary client gets it.
@@ -305,5 +308,67 @@ func TestSilenceIsToldOnceAndOnlyWithoutAnEnd(t *testing.T) {
 	}
 	if _, ok := s.silence(); ok {
 		t.Error("a camera that has stopped is not silent")
+	}
+}
+
+// TestViewerIsTakenOffWhileItWatches: it sees nothing from the next fragment on, and is told why; the camera goes on for the others.
+func TestViewerIsTakenOffWhileItWatches(t *testing.T) {
+	h := newSealedHome(t)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	quiet := newTerminal(os.Stdin, os.Stdout, os.Stderr)
+	c := &cameraOptions{
+		stream: "door", input: "/dev/video", retention: time.Hour, fragment: 200 * time.Millisecond, buffer: h.dir, bufferBytes: 1 << 26,
+		e2ee: true, folder: h.cameraKeys,
+	}
+	stays, err := (&keyFolder{dir: filepath.Join(h.dir, "stays-keys"), passphraseFD: -1}).createBy(quiet, byFile, household.Kind{Name: "Ben's phone", Household: "home", Consumer: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.admit(ctx, stays, e2ee.RoleConsumer); err != nil {
+		t.Fatal(err)
+	}
+	home, err := c.household(ctx, quiet, h.conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer home.end()
+	p, err := c.open(h.conn, []producer.Track{{Number: 1, Type: producer.Video, CodecID: "V_VP8", Width: 16, Height: 16}}, home, quiet.log())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := make(chan error, 1)
+	go func() {
+		for n := 0; ctx.Err() == nil; n++ {
+			if err := p.Put(ctx, producer.Frame{Track: 1, Time: time.Now(), Key: n%5 == 0, Data: []byte("picture")}); err != nil && ctx.Err() == nil {
+				sent <- err
+				return
+			}
+			time.Sleep(40 * time.Millisecond)
+		}
+		sent <- p.Close(context.WithoutCancel(ctx))
+	}()
+	removed := make(chan error, 1)
+	go func() {
+		for p.Stats().Persisted < 5 && ctx.Err() == nil {
+			time.Sleep(10 * time.Millisecond)
+		}
+		removed <- h.owner.Change(ctx, h.box, func(r *e2ee.Roster) error { return household.RemoveFrom(r, h.viewer.Fingerprint(), time.Now()) })
+	}()
+	code, seen, stderr := command(t, "view", "--data", h.data, "--stream", "door", "--from", "earliest", "--until-idle", "20s", "--keys", h.viewerKeys.dir, "--output", "-")
+	if err := <-removed; err != nil {
+		t.Fatal(err)
+	}
+	if code != exitNoKey || !strings.Contains(seen, "picture") {
+		t.Errorf("exit %d, %d bytes\n%s", code, len(seen), stderr)
+	}
+	says(t, stderr, "this device was removed from the roster", "roster v5 (signed by Ana", "ERR_REVOKED")
+	before := p.Stats().Persisted
+	for end := time.Now().Add(10 * time.Second); p.Stats().Persisted < before+2 && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	stop()
+	if err := <-sent; err != nil || p.Stats().Persisted < before+2 {
+		t.Errorf("the camera did not go on: %v", err)
 	}
 }
