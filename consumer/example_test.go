@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/obscura-video/obscura/consumer"
+	"github.com/obscura-video/obscura/e2ee"
+	"github.com/obscura-video/obscura/household"
 )
 
 func credentials(context.Context) (consumer.Credentials, error) {
@@ -51,5 +53,45 @@ func ExampleConsumer_Archive() {
 			return
 		}
 		fmt.Println(f.Number, f.Producer)
+	}
+}
+
+func ExampleConsumer_Opened() {
+	c, err := consumer.Open(consumer.Options{
+		StreamName: "front-door", Endpoint: "https://127.0.0.1:8443", Credentials: credentials,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close()
+	device, err := household.Open("/home/ana/.config/obscura/keys", e2ee.Passphrase([]byte("as she typed it")))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	opener, err := device.Opener("front-door", func(o *e2ee.OpenerConfig) { o.LiveWindow = e2ee.DefaultLiveWindow })
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer opener.Close()
+	ctx := context.Background()
+	for s, err := range c.Opened(ctx, c.Events(ctx, consumer.Now()), opener) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		switch s.Kind {
+		case consumer.Provisional:
+			fmt.Println(len(s.Frames), "frames to show; the signature is still to come")
+		case consumer.Confirmed:
+			fmt.Println("signed by the camera,", s.Report.Missing, "fragments missing before")
+		case consumer.Refused:
+			fmt.Println(s.Err, "tampered:", s.Err.Code.Tampered())
+			if s.Err.Code.Tampered() {
+				return
+			}
+		}
 	}
 }
