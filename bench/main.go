@@ -38,6 +38,8 @@ type options struct {
 	// events are the sizes of records, eventRate how many events a second they have.
 	events    []int
 	eventRate float64
+	// keys and grants are how many suite scale has.
+	keys, grants int
 }
 
 // ceilingRole is the argument with which bench starts itself as the ceiling.
@@ -58,6 +60,8 @@ func main() {
 	flag.DurationVar(&o.round, "round", 3*time.Second, "length of a round")
 	flag.Func("events", "sizes of the records of suite audit, separated by commas (default 1000000)", o.setEvents)
 	flag.Float64Var(&o.eventRate, "event-rate", 100, "events a second in those records, by their own clock")
+	flag.IntVar(&o.keys, "keys", 100_000, "KMS keys of suite scale, at most what the quota leaves")
+	flag.IntVar(&o.grants, "grants", 1_000_000, "grants of suite scale")
 	flag.Parse()
 	if len(o.events) == 0 {
 		o.events = []int{1_000_000}
@@ -80,7 +84,7 @@ func (o *options) setEvents(text string) error {
 
 // suites are what -only names.
 func suites() []suite {
-	return []suite{{"ingest", ingest}, {"latency", latency}, {"kms", keys}, {"memory", memory}, {"e2ee", sealed}, {"audit", auditSuite}}
+	return []suite{{"ingest", ingest}, {"latency", latency}, {"kms", keys}, {"scale", scale}, {"memory", memory}, {"e2ee", sealed}, {"audit", auditSuite}}
 }
 
 type suite struct {

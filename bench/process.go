@@ -56,28 +56,39 @@ func startTarget(o options) (*target, error) {
 
 // startIn starts the server over the folder data in dir.
 func startIn(o options, dir string) (*target, error) {
-	t := &target{dir: dir, cmd: exec.Command(o.binary, "serve", "--data", filepath.Join(dir, "data"), "--log-level", "warn",
-		"--listen-api", "127.0.0.1:0", "--listen-media", "127.0.0.1:0", "--listen-device", "off", "--listen-admin", "127.0.0.1:0")}
-	log, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
+	t := &target{dir: dir}
+	if err := t.launch(o); err != nil {
 		return nil, err
-	}
-	defer log.Close()
-	t.cmd.Stderr = log
-	if err := t.cmd.Start(); err != nil {
-		return nil, err
-	}
-	if err := t.await(); err != nil {
-		text, _ := os.ReadFile(filepath.Join(dir, "log"))
-		return nil, errors.Join(fmt.Errorf("start %s: %w\n%s", o.binary, err, text), stopProcess(t.cmd))
 	}
 	return t, nil
 }
 
+func (t *target) data() string { return filepath.Join(t.dir, "data") }
+
+// launch starts the server over the data directory, which is made when there is none, and waits until it is ready.
+func (t *target) launch(o options) error {
+	t.cmd = exec.Command(o.binary, "serve", "--data", t.data(), "--log-level", "warn",
+		"--listen-api", "127.0.0.1:0", "--listen-media", "127.0.0.1:0", "--listen-device", "off", "--listen-admin", "127.0.0.1:0")
+	log, err := os.Create(filepath.Join(t.dir, "log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	t.cmd.Stderr = log
+	if err := t.cmd.Start(); err != nil {
+		return err
+	}
+	if err := t.await(); err != nil {
+		text, _ := os.ReadFile(filepath.Join(t.dir, "log"))
+		return errors.Join(fmt.Errorf("start %s: %w\n%s", o.binary, err, text), stopProcess(t.cmd))
+	}
+	return nil
+}
+
 // await waits until the server is ready, and reads where it is and its root credentials.
 func (t *target) await() (err error) {
-	data := filepath.Join(t.dir, "data")
-	for deadline := time.Now().Add(startTimeout); ; time.Sleep(20 * time.Millisecond) {
+	data := t.data()
+	for deadline := time.Now().Add(startTimeout); ; time.Sleep(5 * time.Millisecond) {
 		if t.at, err = server.ReadEndpoints(data); err == nil && t.at.PID == t.cmd.Process.Pid {
 			resp, failed := http.Get(t.at.Admin + "/readyz")
 			if failed == nil {
