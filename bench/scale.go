@@ -130,11 +130,11 @@ func (w *scaleWorld) calls(o options, r *report, full, empty *target) error {
 
 // managing measures calls whose work could grow with the store.
 func (w *scaleWorld) managing(o options, r *report, full, empty *kmsapi.Client) error {
-	few, err := empty.CreateKey(context.Background(), &kmsapi.CreateKeyInput{})
+	few, err := newKeys(empty, fewKeys)
 	if err != nil {
 		return err
 	}
-	one := few.KeyMetadata.KeyId
+	one := few[0]
 	for range fewGrants {
 		if _, err := empty.CreateGrant(context.Background(), grantOn(one)); err != nil {
 			return err
@@ -154,21 +154,31 @@ func (w *scaleWorld) managing(o options, r *report, full, empty *kmsapi.Client) 
 		{"ListRetirableGrants, page of 50", listRetirable, false},
 		{"CreateGrant and RevokeGrant, key with most grants", grantAndRevoke, false},
 	} {
-		id := func() *string {
-			if !c.any {
-				return busiest
-			}
-			return &w.ids[int(w.next.Add(7919))%len(w.ids)] // a prime: none comes again before most have come
+		there, here := func() *string { return busiest }, func() *string { return one }
+		if c.any { // by a prime: none comes again before most have come
+			there = func() *string { return &w.ids[int(w.next.Add(7919))%len(w.ids)] }
+			here = func() *string { return few[int(w.next.Add(7919))%len(few)] }
 		}
-		if err := compare(o, r, c.name, func() error { return c.call(full, id()) }, func() error { return c.call(empty, one) }); err != nil {
+		if err := compare(o, r, c.name, func() error { return c.call(full, there()) }, func() error { return c.call(empty, here()) }); err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 	}
 	return nil
 }
 
-// fewGrants are enough for a page.
-const fewGrants = 60
+// fewKeys and fewGrants, in a store that is empty otherwise, are enough for a page.
+const fewKeys, fewGrants = 110, 60
+
+func newKeys(c *kmsapi.Client, n int) (ids []*string, err error) {
+	for range n {
+		out, err := c.CreateKey(context.Background(), &kmsapi.CreateKeyInput{})
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, out.KeyMetadata.KeyId)
+	}
+	return ids, nil
+}
 
 func compare(o options, r *report, name string, full, empty func() error) error {
 	s, c, err := alternate(o.rounds,

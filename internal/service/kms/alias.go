@@ -128,7 +128,7 @@ func (s *Service) aliasedKey(ctx context.Context, name, operation string) (*key,
 	if !ok {
 		return nil, notFoundAlias(s.aliasARN(name))
 	}
-	k, ok, err := s.view.key(id, s.cfg.Now())
+	k, ok, err := s.key(id, s.cfg.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -179,6 +179,7 @@ func (s *Service) ListAliases(ctx context.Context, in *kmsapi.ListAliasesInput) 
 func (s *Service) allAliases() []string {
 	now := s.cfg.Now()
 	v := &s.view
+	v.await()
 	v.mu.RLock()
 	names := slices.DeleteFunc(slices.Clone(v.aliasNames), func(name string) bool {
 		k := v.keys[v.aliases[name].KeyID]

@@ -63,7 +63,7 @@ func TestMacIsTheStandardOne(t *testing.T) {
 	k := w.keyOf("HMAC_256", "GENERATE_VERIFY_MAC")
 	out := must(w.GenerateMac(asRoot(), &kmsapi.GenerateMacInput{KeyId: k.KeyId, Message: []byte("m"), MacAlgorithm: ptr("HMAC_SHA_256")}))
 	var x secret
-	key, _, _ := w.view.key(*k.KeyId, w.now)
+	key, _, _ := w.key(*k.KeyId, w.now)
 	if !w.secrets.get(materialRef{key.ID, key.material().ID}, &x) {
 		t.Fatal("not cached")
 	}

@@ -120,7 +120,7 @@ func (s *Service) find(r reference, byID bool) (*key, error) {
 	if _, ok := parseKeyName(r.keyID); !ok {
 		return nil, invalidKeyID(r.keyID)
 	}
-	k, ok, err := s.view.key(r.keyID, s.cfg.Now())
+	k, ok, err := s.key(r.keyID, s.cfg.Now())
 	if err == nil && !ok {
 		err = notFoundKey(s.keyARN(r.keyID))
 	}
@@ -131,7 +131,7 @@ func (s *Service) find(r reference, byID bool) (*key, error) {
 // yet gives the key as it would be.
 func (s *Service) findAlias(name string) (*key, error) {
 	if id, ok := s.view.aliasTarget(name); ok {
-		if k, ok, err := s.view.key(id, s.cfg.Now()); ok || err != nil {
+		if k, ok, err := s.key(id, s.cfg.Now()); ok || err != nil {
 			return k, err
 		}
 	} else if service, ok := s.managedService(name); ok {

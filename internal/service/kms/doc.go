@@ -34,7 +34,8 @@
 // several nodes the view of one goes stale when another writes: each transaction
 // would then bump a revision row and each node would load again when it sees a
 // new one. load is that path already: it runs at the start, and again when the
-// outcome of a transaction is unknown.
+// outcome of a transaction is unknown. At the start it goes on in the background
+// when there are very many keys: until it is done, a key is read when it is used.
 //
 // # Regions
 //

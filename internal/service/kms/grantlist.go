@@ -59,7 +59,7 @@ func (s *Service) ListRetirableGrants(ctx context.Context, in *kmsapi.ListRetira
 			return readGrant(r, s.rows, string(row.Value), id)
 		},
 		wanted: func(g *grantRecord) bool {
-			_, ok, err := s.view.key(g.KeyID, now)
+			_, ok, err := s.key(g.KeyID, now)
 			return ok && err == nil
 		},
 	}, in.Marker, in.Limit)

@@ -220,6 +220,7 @@ func (s *Service) ListKeys(ctx context.Context, in *kmsapi.ListKeysInput) (*kmsa
 
 // liveKeys returns the ids of the keys that exist, sorted.
 func (v *view) liveKeys(now time.Time) ([]string, error) {
+	v.await()
 	due := v.due(now)
 	v.mu.RLock()
 	defer v.mu.RUnlock()

@@ -94,13 +94,8 @@ func (s *Service) compile(r record, aliases []string) (*key, error) {
 			return nil, fmt.Errorf("kms: key %s has material id %q", r.ID, k.material().ID)
 		}
 	}
-	var err error
-	if k.policy, err = policy.Parse([]byte(r.Policy), policy.KeyPolicy); err != nil {
-		// It was parsed before it was written, so this is an older or newer parser's.
-		// The key is of no use until one reads it again, and the others go on.
-		k.policy = denyAll
-	}
-	k.conditions = keyConditions(k)
+	k.Policy, k.policy = s.estate.common.policyOf(r.Policy)
+	k.conditions = s.estate.common.conditionsOf(k)
 	return k, nil
 }
 

@@ -21,6 +21,11 @@ var ErrRegion = errors.New("kms: keys of a Region that is not configured")
 type estate struct {
 	writing sync.Mutex          // serialises mutations, see the package comment
 	regions map[string]*Service // by name, the home Region's too; it never changes
+	common  common
+	// ctx ends in Close, and with it what loading runs.
+	ctx     context.Context
+	end     context.CancelFunc
+	loading sync.WaitGroup
 }
 
 // names returns the Regions, sorted.
@@ -46,6 +51,7 @@ func (s *Service) In(region string) (*Service, bool) {
 // newEstate makes the Services of all Regions that cfg names; the home Region's comes back.
 func newEstate(cfg Config) *Service {
 	e := &estate{regions: map[string]*Service{}}
+	e.ctx, e.end = context.WithCancel(context.Background())
 	home := &Service{cfg: cfg, estate: e, secrets: newSecrets(cfg.CachedMaterials)}
 	e.regions[cfg.Region] = home
 	for _, region := range cfg.Further {

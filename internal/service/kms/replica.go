@@ -33,7 +33,7 @@ func (s *Service) members(id string, now time.Time) ([]member, error) {
 	var all []member
 	for _, name := range s.estate.names() {
 		o := s.estate.regions[name]
-		k, ok, err := o.view.key(id, now)
+		k, ok, err := o.key(id, now)
 		if err != nil {
 			return nil, err
 		}

@@ -66,7 +66,7 @@ type Service struct {
 
 var _ kmsapi.Server = (*Service)(nil)
 
-// New loads the keys of cfg.DB, and returns the Service of the home Region. The caller keeps the DB and closes it
+// New loads the keys of cfg.DB, in the background when there are very many, and returns the Service of the home Region. The caller keeps the DB and closes it
 // after the Service. Errors: ErrRegion for rows of a Region that cfg does not name; the store's.
 func New(cfg Config) (*Service, error) {
 	if cfg.DB == nil || cfg.Root == nil || cfg.Access == nil || cfg.Account == "" || cfg.Region == "" {
@@ -85,19 +85,21 @@ func New(cfg Config) (*Service, error) {
 	if err := s.checkRegions(context.Background()); err != nil {
 		return nil, err
 	}
-	if err := s.estate.loadAll(context.Background()); err != nil {
-		return nil, err
-	}
 	for _, o := range s.estate.regions {
 		if err := o.indexGrants(context.Background()); err != nil {
 			return nil, err
 		}
+	}
+	if err := s.estate.open(); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
 
 // Close zeroes the cached key material of all Regions. None of their Services must be used afterwards.
 func (s *Service) Close() {
+	s.estate.end()
+	s.estate.loading.Wait()
 	for _, o := range s.estate.regions {
 		o.secrets.close()
 	}

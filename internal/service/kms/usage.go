@@ -6,6 +6,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -50,17 +52,27 @@ func (s *Service) writeUsages(ctx context.Context) error {
 	fresh := s.usages.fresh
 	s.usages.fresh = nil
 	s.usages.mu.Unlock()
-	for id, u := range fresh {
-		if _, ok, err := s.view.key(id, u.Time); err != nil || !ok {
-			continue
-		}
-		err := s.cfg.DB.Update(ctx, func(tx meta.Tx) error { return putJSON(tx, s.rows.usage(id), u) })
+	for batch := range slices.Chunk(slices.Collect(maps.Keys(fresh)), usageBatch) {
+		err := s.cfg.DB.Update(ctx, func(tx meta.Tx) error {
+			for _, id := range batch {
+				if _, ok, err := s.key(id, fresh[id].Time); err != nil || !ok {
+					continue
+				}
+				if err := putJSON(tx, s.rows.usage(id), fresh[id]); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 		if err != nil {
-			return fmt.Errorf("kms: last use of key %s: %w", id, err)
+			return fmt.Errorf("kms: last use of %d keys: %w", len(batch), err)
 		}
 	}
 	return nil
 }
+
+// usageBatch is how many last uses one transaction writes.
+const usageBatch = 1000
 
 // lastUsage returns a key's last use; its Version is 0 when there is none.
 func (s *Service) lastUsage(ctx context.Context, keyID string) (u usage, err error) {

@@ -28,6 +28,8 @@ type view struct {
 	aliasNames []string               // sorted, for lists
 	// dying are the keys pending deletion, with their deadlines.
 	dying map[string]time.Time
+	// unread is nil when all keys are here.
+	unread *unread
 	// imported are the keys that have imported material which expires.
 	imported map[string]*key
 }
@@ -35,17 +37,24 @@ type view struct {
 var errStale = errors.New("kms: the outcome of an earlier change is not known yet")
 
 // key returns the key of that id, and false when there is none any more.
-func (v *view) key(id string, now time.Time) (*key, bool, error) {
+func (s *Service) key(id string, now time.Time) (*key, bool, error) {
+	v := &s.view
 	v.mu.RLock()
-	k, ok, stale := v.keys[id], true, v.stale
+	k, unread, stale := v.keys[id], v.unread, v.stale
 	v.mu.RUnlock()
 	if stale {
 		return nil, false, errStale
 	}
+	if k == nil && unread != nil {
+		var err error
+		if k, err = s.unreadKey(id, unread); err != nil {
+			return nil, false, err
+		}
+	}
 	if k == nil || k.gone(now) {
 		return nil, false, nil
 	}
-	return k.at(now), ok, nil
+	return k.at(now), true, nil
 }
 
 // aliasTarget returns the id of the key that an alias names.
@@ -116,7 +125,7 @@ func (s *Service) mutate(ctx context.Context, fn func(now time.Time) (edit, erro
 // again returns the key of that id as it is now: within mutate, what was decided
 // about is looked up anew.
 func (s *Service) again(id string, n need, now time.Time) (*key, error) {
-	k, ok, err := s.view.key(id, now)
+	k, ok, err := s.key(id, now)
 	if err != nil {
 		return nil, err
 	}
