@@ -144,14 +144,28 @@ func MIME(tracks []Track) (string, error) {
 		return "", err
 	}
 	kind := "audio/mp4"
-	var codecs []string
 	for _, t := range parsed {
-		codecs = append(codecs, t.config.MIME())
 		if t.video {
 			kind = "video/mp4"
 		}
 	}
-	return fmt.Sprintf("%s; codecs=%q", kind, strings.Join(codecs, ",")), nil
+	return fmt.Sprintf("%s; codecs=%q", kind, codecsOf(parsed)), nil
+}
+
+// Codecs are the codecs of the tracks with commas between, as the CODECS attribute of HLS has them.
+//
+// Errors: those of codec.Parse, wrapped.
+func Codecs(tracks []Track) (string, error) {
+	parsed, err := newTracks(tracks)
+	return codecsOf(parsed), err
+}
+
+func codecsOf(tracks []*track) string {
+	var codecs []string
+	for _, t := range tracks {
+		codecs = append(codecs, t.config.MIME())
+	}
+	return strings.Join(codecs, ",")
 }
 
 // ticks converts a time to units of 1/timescale seconds, rounded to the nearest.
