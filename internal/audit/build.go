@@ -4,6 +4,7 @@ package audit
 
 import (
 	"errors"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -32,7 +33,7 @@ func NewEvent(call *access.Call, o Outcome) Event {
 		UserIdentity:        identity(call),
 		EventSource:         eventSource(call.Service),
 		EventName:           call.Operation,
-		AWSRegion:           o.Region,
+		AWSRegion:           region(call.Service, o.Region),
 		SourceIPAddress:     call.SourceIP,
 		UserAgent:           call.UserAgent,
 		AdditionalEventData: call.Data(),
@@ -49,10 +50,10 @@ func NewEvent(call *access.Call, o Outcome) Event {
 		host := serviceHost(call.Via[n-1])
 		e.UserIdentity.InvokedBy, e.SourceIPAddress, e.UserAgent = host, host, host
 	}
-	if len(o.Params) > 0 {
-		e.RequestParameters = o.Params
+	if params := parameters(call, o.Params, e.Resources); len(params) > 0 {
+		e.RequestParameters = params
 	}
-	if !e.ReadOnly && o.Err == nil && len(o.Response) > 0 {
+	if (!e.ReadOnly || handsOut(call.Service, call.Operation)) && o.Err == nil && len(o.Response) > 0 {
 		e.ResponseElements = o.Response
 	}
 	e.ErrorCode, e.ErrorMessage = errorOf(o.Err)
@@ -65,7 +66,7 @@ type ServiceAction struct {
 	Service, Name   string
 	Region, Account string
 	Resources       []Resource
-	// Details become serviceEventDetails.
+	// Details become serviceEventDetails; nil leaves them out.
 	Details map[string]any
 }
 
@@ -181,7 +182,7 @@ func tlsDetails(call *access.Call) *TLSDetails {
 	}
 	return &TLSDetails{
 		TLSVersion:               strings.ReplaceAll(call.TLSVersion, "TLS 1.", "TLSv1."),
-		CipherSuite:              call.CipherSuite,
+		CipherSuite:              cipherSuite(call.CipherSuite),
 		ClientProvidedHostHeader: call.Host,
 	}
 }
@@ -206,5 +207,15 @@ func errorOf(err error) (code, message string) {
 	if code = api.ErrorCode(); code == "AccessDeniedException" {
 		code = "AccessDenied"
 	}
-	return code, api.ErrorMessage()
+	return exceptionName(api, code), api.ErrorMessage()
+}
+
+// exceptionName is the name of an error in a record: that of the exception, also where the wire has a shorter code.
+// IAM says NoSuchEntity to its clients, and CloudTrail NoSuchEntityException.
+func exceptionName(err apiError, code string) string {
+	t := reflect.TypeOf(err)
+	if t.Kind() == reflect.Pointer && t.Elem().Name() == code+"Exception" {
+		return t.Elem().Name()
+	}
+	return code
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/obscura-video/obscura/internal/access"
+	iamapi "github.com/obscura-video/obscura/internal/awsapi/iam"
 	"github.com/obscura-video/obscura/internal/awsapi/protocol"
 	"github.com/obscura-video/obscura/internal/policy"
 )
@@ -89,6 +90,7 @@ func TestErrorsAreRecordedByTheirPublicNameOnly(t *testing.T) {
 		{fmt.Errorf("op: %w", &access.Denied{Message: "User: x is not authorized"}), "AccessDenied", "User: x is not authorized"},
 		{protocol.NewError("AccessDeniedException", 400, "no"), "AccessDenied", "no"},
 		{fmt.Errorf("op: %w", protocol.NewError("IncorrectKeyException", 400, "m")), "IncorrectKeyException", "m"},
+		{&iamapi.NoSuchEntityException{Message: "no user"}, "NoSuchEntityException", "no user"},
 		{errors.New("pebble: secret path"), "InternalFailure", "An internal error occurred."},
 	} {
 		e := NewEvent(call("alice", "kms", "CreateKey"), Outcome{Err: tt.err, Response: map[string]any{"k": "v"}})
@@ -147,5 +149,79 @@ func TestServiceEventHasNoCaller(t *testing.T) {
 	})
 	if e.ReadOnly || e.EventType != ServiceEvent || e.UserIdentity.Type != "AWSService" || e.Username() != "" || e.Resources[0].AccountID != testAccount {
 		t.Errorf("%+v", e)
+	}
+}
+
+// TestParametersOfTheKMSAreThoseOfItsExamples: defaults are shown as if they had been sent.
+func TestParametersOfTheKMSAreThoseOfItsExamples(t *testing.T) {
+	const key = "arn:aws:kms:us-east-1:000000000000:key/1"
+	for _, tt := range []struct {
+		operation string
+		sent      map[string]any
+		want      string
+	}{
+		{"Decrypt", map[string]any{"encryptionContext": map[string]any{"a": "b"}}, `{"encryptionAlgorithm":"SYMMETRIC_DEFAULT","encryptionContext":{"a":"b"},"keyId":"` + key + `"}`},
+		{"Decrypt", map[string]any{"keyId": "alias/x", "encryptionAlgorithm": "RSAES_OAEP_SHA_256"}, `{"encryptionAlgorithm":"RSAES_OAEP_SHA_256","keyId":"alias/x"}`},
+		{"Encrypt", map[string]any{"keyId": "1"}, `{"encryptionAlgorithm":"SYMMETRIC_DEFAULT","keyId":"1"}`},
+		{"ReEncrypt", map[string]any{"destinationKeyId": "1"}, `{"destinationEncryptionAlgorithm":"SYMMETRIC_DEFAULT","destinationKeyId":"1","sourceEncryptionAlgorithm":"SYMMETRIC_DEFAULT"}`},
+		{"Sign", map[string]any{"keyId": "1", "messageType": "DIGEST"}, `{"keyId":"1","messageType":"DIGEST"}`},
+		{"Verify", map[string]any{"keyId": "1"}, `{"keyId":"1","messageType":"RAW"}`},
+		{"GenerateRandom", map[string]any{"numberOfBytes": 1}, `null`},
+		{"RetireGrant", map[string]any{"grantId": "1"}, `null`},
+		{"GenerateDataKey", map[string]any{"keyId": "1", "keySpec": "AES_256"}, `{"keyId":"1","keySpec":"AES_256"}`},
+		{"Decrypt", nil, `null`}, // refused: nothing was looked at
+	} {
+		c := call("alice", "kms", tt.operation)
+		access.AddResource(access.NewContext(t.Context(), c), key, "AWS::KMS::Key")
+		got, err := json.Marshal(NewEvent(c, Outcome{Params: tt.sent}).RequestParameters)
+		if err != nil || string(got) != tt.want {
+			t.Errorf("%s: %s, %v, want %s", tt.operation, got, err, tt.want)
+		}
+	}
+}
+
+func TestResponsesThatAreShown(t *testing.T) {
+	for _, tt := range []struct {
+		service, operation string
+		shown              bool
+	}{
+		{"sts", "AssumeRole", true},
+		{"sts", "AssumeRoleWithWebIdentity", true},
+		{"sts", "GetSessionToken", true},
+		{"sts", "GetCallerIdentity", false},
+		{"kms", "Decrypt", false},
+		{"kms", "CreateKey", true},
+		{"iam", "GetUser", false},
+	} {
+		e := NewEvent(call("alice", tt.service, tt.operation), Outcome{Response: map[string]any{"k": "v"}})
+		if (e.ResponseElements != nil) != tt.shown {
+			t.Errorf("%s %s: %v", tt.service, tt.operation, e.ResponseElements)
+		}
+	}
+}
+
+func TestGlobalServicesAreInOneRegion(t *testing.T) {
+	for service, want := range map[string]string{"iam": "us-east-1", "sts": "eu-west-1", "kms": "eu-west-1"} {
+		if e := NewEvent(call("alice", service, "x"), Outcome{Region: "eu-west-1"}); e.AWSRegion != want {
+			t.Errorf("%s: %s", service, e.AWSRegion)
+		}
+	}
+}
+
+func TestCipherSuitesHaveTheNamesOfCloudTrail(t *testing.T) {
+	for name, want := range map[string]string{
+		"TLS_AES_128_GCM_SHA256":                        "TLS_AES_128_GCM_SHA256",
+		"TLS_CHACHA20_POLY1305_SHA256":                  "TLS_CHACHA20_POLY1305_SHA256",
+		"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256":         "ECDHE-RSA-AES128-GCM-SHA256",
+		"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384":       "ECDHE-ECDSA-AES256-GCM-SHA384",
+		"TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256":   "ECDHE-RSA-CHACHA20-POLY1305",
+		"TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-ECDSA-CHACHA20-POLY1305",
+		"TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA":            "ECDHE-RSA-AES256-SHA",
+		"TLS_RSA_WITH_AES_128_GCM_SHA256":               "AES128-GCM-SHA256",
+		"":                                              "",
+	} {
+		if got := cipherSuite(name); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
 	}
 }

@@ -172,7 +172,7 @@ func TestRecordShowsWhoWhatAndWhere(t *testing.T) {
 		`"arn":"arn:aws:iam::000000000000:user/alice","accountId":"000000000000","accessKeyId":"AKIAALICE","userName":"alice"},` +
 		`"eventTime":"2026-11-18T11:06:40Z","eventSource":"kms.amazonaws.com","eventName":"Decrypt","awsRegion":"us-east-1",` +
 		`"sourceIPAddress":"192.0.2.1","userAgent":"test",` +
-		`"requestParameters":{"encryptionContext":{"k":"v"},"keyId":"alias/a<b"},"responseElements":null,` +
+		`"requestParameters":{"encryptionAlgorithm":"SYMMETRIC_DEFAULT","encryptionContext":{"k":"v"},"keyId":"alias/a<b"},"responseElements":null,` +
 		`"requestID":"req","eventID":"` + f.EventID + `","readOnly":true,` +
 		`"resources":[{"accountId":"000000000000","type":"AWS::KMS::Key","ARN":"arn:aws:kms:us-east-1:000000000000:key/1"}],` +
 		`"eventType":"AwsApiCall","managementEvent":true,"recipientAccountId":"000000000000","eventCategory":"Management",` +

@@ -132,12 +132,15 @@ func openTokens(c Config) (*oidc.Verifier, error) {
 // keyEvent audits what the KMS did by itself: a key deleted at its deadline, a key rotated when it was due. It
 // has happened already, so all that is left when the audit log fails is to tell the operator.
 func (v *services) keyEvent(ctx context.Context, c Config, event, keyARN string) {
-	_, id, _ := strings.Cut(keyARN, ":key/")
+	var details map[string]any
+	if _, id, _ := strings.Cut(keyARN, ":key/"); event != "DeleteKey" { // a key that is gone is named among the resources alone
+		details = map[string]any{"keyId": id}
+	}
 	region := strings.Split(keyARN, ":")[3]
 	err := v.audit.Record(context.WithoutCancel(ctx), audit.NewServiceEvent(audit.ServiceAction{
 		Service: "kms", Name: event, Region: region, Account: c.Account,
 		Resources: []audit.Resource{{ARN: keyARN, Type: "AWS::KMS::Key"}},
-		Details:   map[string]any{"keyId": id},
+		Details:   details,
 	}))
 	if err != nil {
 		c.Log.Error("event was not recorded", "event", event, "key", keyARN, "error", err)

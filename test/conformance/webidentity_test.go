@@ -145,7 +145,7 @@ func (w *webWorld) checkRecord() {
 	all := strings.Join(assumed, "\n")
 	for _, want := range []string{
 		`"type":"WebIdentityUser"`, `"principalId":"` + w.provider + `:app:camera-7"`, `"userName":"camera-7"`, `"identityProvider":"` + w.provider + `"`,
-		`"errorCode":"AccessDenied"`, `"errorCode":"InvalidIdentityToken"`, `"errorCode":"ExpiredTokenException"`,
+		`"errorCode":"AccessDenied"`, `"errorCode":"InvalidIdentityTokenException"`, `"errorCode":"ExpiredTokenException"`,
 	} {
 		if !strings.Contains(all, want) {
 			w.t.Errorf("no event of AssumeRoleWithWebIdentity has %s in\n%s", want, all)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/obscura-video/obscura/internal/access"
 	"github.com/obscura-video/obscura/internal/arn"
 	iamapi "github.com/obscura-video/obscura/internal/awsapi/iam"
 )
@@ -38,6 +39,7 @@ func (s *Service) attach(ctx context.Context, operation string, k kind, name, po
 		if c.policies[policyARN] == nil {
 			return notAttachable(policyARN)
 		}
+		access.AddResource(ctx, policyARN, managedPolicyType)
 		if slices.Contains(e.Attached, policyARN) {
 			return nil
 		}
@@ -59,6 +61,7 @@ func (s *Service) detach(ctx context.Context, operation string, k kind, name, po
 		if i < 0 {
 			return noSuchPolicy(policyARN)
 		}
+		access.AddResource(ctx, policyARN, managedPolicyType)
 		e.Attached = slices.Delete(e.Attached, i, i+1)
 		return nil
 	})

@@ -15,6 +15,8 @@ import (
 	"github.com/obscura-video/obscura/internal/awsapi/protocol"
 )
 
+const managedPolicyType = "AWS::IAM::ManagedPolicy"
+
 const maxVersions = 5 // of one managed policy
 
 // policyOrder sorts policies by name; an own one and AWS's may share a name.
@@ -37,7 +39,7 @@ func (s *Service) allowPolicy(ctx context.Context, v *view, operation, policyARN
 	if p == nil {
 		return nil, noSuchPolicy(policyARN)
 	}
-	access.AddResource(ctx, p.ARN, "AWS::IAM::ManagedPolicy")
+	access.AddResource(ctx, p.ARN, managedPolicyType)
 	return p, nil
 }
 
@@ -105,7 +107,7 @@ func (s *Service) CreatePolicy(ctx context.Context, in *iamapi.CreatePolicyInput
 		p.Default, p.Last, p.versions = v.ID, 1, []*policyVersion{v}
 		c.putVersion(p, v)
 		c.putPolicy(p)
-		access.AddResource(ctx, p.ARN, "AWS::IAM::ManagedPolicy")
+		access.AddResource(ctx, p.ARN, managedPolicyType)
 		return nil
 	})
 	if err != nil {

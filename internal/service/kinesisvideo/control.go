@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"strings"
 
+	"github.com/obscura-video/obscura/internal/access"
 	kvapi "github.com/obscura-video/obscura/internal/awsapi/kinesisvideo"
 	"github.com/obscura-video/obscura/internal/meta"
 )
@@ -44,6 +45,7 @@ func (s *Service) CreateStream(ctx context.Context, in *kvapi.CreateStreamInput)
 	if err != nil {
 		return nil, err
 	}
+	access.AddResource(ctx, s.arnOf(st), streamType)
 	return &kvapi.CreateStreamOutput{StreamARN: ptr(s.arnOf(st))}, nil
 }
 

@@ -21,6 +21,9 @@ import (
 	"github.com/obscura-video/obscura/internal/meta"
 )
 
+// streamType is what audit events call a stream.
+const streamType = "AWS::KinesisVideo::Stream"
+
 // The rows of this package: kv/<one of these>/…
 const (
 	space       = "kv"
@@ -163,7 +166,7 @@ func (s *Service) find(ctx context.Context, q request) (*stream, error) {
 	if err := s.authorize(ctx, q, s.arnOf(st), st.Tags); err != nil {
 		return nil, err
 	}
-	access.AddResource(ctx, s.arnOf(st), "AWS::KinesisVideo::Stream")
+	access.AddResource(ctx, s.arnOf(st), streamType)
 	return st, nil
 }
 
