@@ -72,7 +72,6 @@ func TestSessionMayDoWhatItsRoleMay(t *testing.T) {
 
 func trailSteps() []step {
 	name := aws.String("trail")
-	unknown := "TrailNotFoundException" // trails need a bucket, and there is no S3 yet
 	arn := aws.String("arn:aws:cloudtrail:us-east-1:000000000000:trail/trail")
 	tags := []types.Tag{{Key: aws.String("k"), Value: aws.String("v")}}
 	return []step{
@@ -89,44 +88,46 @@ func trailSteps() []step {
 		{action: "cloudtrail:ListTrails", call: func(_ *world, c *clients) error {
 			return run(c, c.trail.ListTrails, &cloudtrail.ListTrailsInput{})
 		}},
-		{action: "cloudtrail:CreateTrail", want: "S3BucketDoesNotExistException", call: func(_ *world, c *clients) error {
+		{action: "cloudtrail:CreateTrail", call: func(_ *world, c *clients) error {
 			return run(c, c.trail.CreateTrail, &cloudtrail.CreateTrailInput{Name: name, S3BucketName: aws.String("bucket")})
 		}},
-		{action: "cloudtrail:UpdateTrail", want: unknown, call: func(_ *world, c *clients) error {
+		{action: "cloudtrail:UpdateTrail", call: func(_ *world, c *clients) error {
 			return run(c, c.trail.UpdateTrail, &cloudtrail.UpdateTrailInput{Name: name})
 		}},
-		{action: "cloudtrail:GetTrail", want: unknown, call: func(_ *world, c *clients) error {
+		{action: "cloudtrail:GetTrail", call: func(_ *world, c *clients) error {
 			return run(c, c.trail.GetTrail, &cloudtrail.GetTrailInput{Name: name})
 		}},
-		{action: "cloudtrail:GetTrailStatus", want: unknown, call: func(_ *world, c *clients) error {
-			return run(c, c.trail.GetTrailStatus, &cloudtrail.GetTrailStatusInput{Name: name})
+		{action: "cloudtrail:GetTrailStatus", call: func(w *world, c *clients) error {
+			return run(c, c.trail.GetTrailStatus, &cloudtrail.GetTrailStatusInput{Name: name}, func(o *cloudtrail.GetTrailStatusOutput) { w.equal("logging", *o.IsLogging, false) })
 		}},
-		{action: "cloudtrail:StartLogging", want: unknown, call: func(_ *world, c *clients) error {
+		{action: "cloudtrail:StartLogging", call: func(_ *world, c *clients) error {
 			return run(c, c.trail.StartLogging, &cloudtrail.StartLoggingInput{Name: name})
 		}},
-		{action: "cloudtrail:StopLogging", want: unknown, call: func(_ *world, c *clients) error {
+		{action: "cloudtrail:StopLogging", call: func(_ *world, c *clients) error {
 			return run(c, c.trail.StopLogging, &cloudtrail.StopLoggingInput{Name: name})
 		}},
-		{action: "cloudtrail:PutEventSelectors", want: unknown, call: func(_ *world, c *clients) error {
+		{action: "cloudtrail:PutEventSelectors", call: func(_ *world, c *clients) error {
 			in := &cloudtrail.PutEventSelectorsInput{TrailName: name, EventSelectors: []types.EventSelector{{ReadWriteType: types.ReadWriteTypeAll}}}
 			return run(c, c.trail.PutEventSelectors, in)
 		}},
-		{action: "cloudtrail:GetEventSelectors", want: unknown, call: func(_ *world, c *clients) error {
+		{action: "cloudtrail:GetEventSelectors", call: func(_ *world, c *clients) error {
 			return run(c, c.trail.GetEventSelectors, &cloudtrail.GetEventSelectorsInput{TrailName: name})
 		}},
-		{action: "cloudtrail:GetInsightSelectors", want: unknown, call: func(_ *world, c *clients) error {
+		{action: "cloudtrail:GetInsightSelectors", want: "InsightNotEnabledException", call: func(_ *world, c *clients) error {
 			return run(c, c.trail.GetInsightSelectors, &cloudtrail.GetInsightSelectorsInput{TrailName: name})
 		}},
-		{action: "cloudtrail:AddTags", want: "ResourceNotFoundException", call: func(_ *world, c *clients) error {
+		{action: "cloudtrail:AddTags", call: func(_ *world, c *clients) error {
 			return run(c, c.trail.AddTags, &cloudtrail.AddTagsInput{ResourceId: arn, TagsList: tags})
 		}},
-		{action: "cloudtrail:ListTags", want: "ResourceNotFoundException", call: func(_ *world, c *clients) error {
-			return run(c, c.trail.ListTags, &cloudtrail.ListTagsInput{ResourceIdList: []string{*arn}})
+		{action: "cloudtrail:ListTags", call: func(w *world, c *clients) error {
+			return run(c, c.trail.ListTags, &cloudtrail.ListTagsInput{ResourceIdList: []string{*arn}}, func(o *cloudtrail.ListTagsOutput) {
+				w.equal("tags", len(o.ResourceTagList[0].TagsList), 1)
+			})
 		}},
-		{action: "cloudtrail:RemoveTags", want: "ResourceNotFoundException", call: func(_ *world, c *clients) error {
+		{action: "cloudtrail:RemoveTags", call: func(_ *world, c *clients) error {
 			return run(c, c.trail.RemoveTags, &cloudtrail.RemoveTagsInput{ResourceId: arn, TagsList: tags})
 		}},
-		{action: "cloudtrail:DeleteTrail", want: unknown, call: func(_ *world, c *clients) error {
+		{action: "cloudtrail:DeleteTrail", call: func(_ *world, c *clients) error {
 			return run(c, c.trail.DeleteTrail, &cloudtrail.DeleteTrailInput{Name: name})
 		}},
 	}
@@ -139,6 +140,12 @@ func TestCloudTrail(t *testing.T) {
 	w.refuse([]failure{
 		{"LookupEvents", "InvalidNextTokenException", func(c *clients) error {
 			return run(c, c.trail.LookupEvents, &cloudtrail.LookupEventsInput{NextToken: aws.String("not one of ours")})
+		}},
+		{"LookupEvents", "InvalidMaxResultsException", func(c *clients) error {
+			return run(c, c.trail.LookupEvents, &cloudtrail.LookupEventsInput{MaxResults: aws.Int32(51)})
+		}},
+		{"GetTrail", "TrailNotFoundException", func(c *clients) error {
+			return run(c, c.trail.GetTrail, &cloudtrail.GetTrailInput{Name: aws.String("trail")})
 		}},
 		{"GetTrail", "InvalidTrailNameException", func(c *clients) error {
 			return run(c, c.trail.GetTrail, &cloudtrail.GetTrailInput{Name: aws.String("a")})
