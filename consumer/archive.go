@@ -29,7 +29,10 @@ type FragmentInfo struct {
 	Bytes            int64
 }
 
-// List returns the fragments of a range in the order of the producer's time. Errors: *ResponseError; the
+// maxListed bounds how many fragments are listed at once: some three months of them.
+const maxListed = 1 << 22
+
+// List returns the fragments of a range in the order of the producer's time. Errors: *ResponseError; ErrTooLarge; the
 // connection's.
 func (c *Consumer) List(ctx context.Context, r Range) ([]FragmentInfo, error) {
 	endpoint, err := c.endpoint(ctx, "LIST_FRAGMENTS")
@@ -48,13 +51,16 @@ func (c *Consumer) List(ctx context.Context, r Range) ([]FragmentInfo, error) {
 		},
 	}
 	var out []FragmentInfo
-	for {
+	for pages := 0; ; pages++ {
 		page, err := c.listPage(ctx, endpoint, in)
 		if err != nil {
 			return nil, fmt.Errorf("consumer: %w", err)
 		}
 		for _, f := range page.Fragments {
 			out = append(out, infoOf(f))
+		}
+		if len(out)+pages > c.maxListed { // a page may be empty
+			return nil, fmt.Errorf("%w: more than %d fragments are listed", ErrTooLarge, c.maxListed)
 		}
 		if page.NextToken == nil || *page.NextToken == "" {
 			return c.tidy(out), nil
@@ -124,6 +130,9 @@ func (c *Consumer) Archive(ctx context.Context, r Range) iter.Seq2[*Fragment, er
 	}
 }
 
+// errNotAsked says that the service gave something else. It would again.
+var errNotAsked = errors.New("consumer: fragment was not asked for here")
+
 // maxAttempts is how often a fragment is asked for on connections that break.
 const maxAttempts = 5
 
@@ -176,7 +185,7 @@ func (c *Consumer) mediaBatch(ctx context.Context, numbers []string, yield func(
 			frames = append(frames, ev.Frame)
 		case Complete:
 			if n == len(numbers) || ev.Fragment.Number != numbers[n] {
-				return fmt.Errorf("consumer: fragment %s was not asked for here", ev.Fragment.Number)
+				return fmt.Errorf("%w: %s", errNotAsked, ev.Fragment.Number)
 			}
 			n++
 			ev.Fragment.Frames = frames

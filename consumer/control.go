@@ -69,7 +69,7 @@ func permanent(err error) bool {
 	if errors.As(err, &media) {
 		return media.ID != 4000 && media.ID != 5000 && media.ID != 4503
 	}
-	if errors.As(err, &cert) {
+	if errors.As(err, &cert) || errors.Is(err, errNotAsked) || errors.Is(err, ErrTooLarge) {
 		return true
 	}
 	var r *ResponseError

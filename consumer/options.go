@@ -84,6 +84,8 @@ type Consumer struct {
 	name    *string
 	arn     *string
 	backoff time.Duration // the first one
+
+	maxListed int
 }
 
 // Open checks the options. It does not talk to the service. Errors: ErrOptions.
@@ -102,7 +104,7 @@ func Open(o Options) (*Consumer, error) {
 	if o.HTTPClient == nil {
 		o.HTTPClient = newHTTPClient(o.RootCAs)
 	}
-	c := &Consumer{o: o, backoff: 200 * time.Millisecond}
+	c := &Consumer{o: o, backoff: 200 * time.Millisecond, maxListed: maxListed}
 	if isARN(o.StreamName) {
 		c.arn = &o.StreamName
 	} else {

@@ -55,6 +55,18 @@ type Event struct {
 	Frame    Frame     // with Arrived
 }
 
+// Limits on what an answer makes a reader hold. The service's own are 50 MB for a fragment and ten tags from its producer, so who
+// is over these is none.
+const (
+	maxFragmentBytes = 64 << 20
+	maxTagBytes      = 1 << 20
+	// itemBytes is what a frame or a tag costs beside its bytes.
+	itemBytes = 128
+)
+
+// ErrTooLarge says that an answer of the service is larger than anything that the service takes.
+var ErrTooLarge = errors.New("consumer: answer is too large")
+
 // parser turns the answer of GetMedia into events. It is for one goroutine.
 type parser struct {
 	emit   func(Event) error
@@ -62,12 +74,14 @@ type parser struct {
 
 	header   *mkv.Header
 	tags     []Tag
+	tagBytes int // of tags
 	cluster  uint64
 	inside   bool // a cluster
 	fragment *Fragment
+	bytes    int // of the fragment
 }
 
-// parse reads r to its end. Errors: *MediaError; emit's; r's; the reader's about bytes that are no Matroska.
+// parse reads r to its end. Errors: *MediaError; ErrTooLarge; emit's; r's; the reader's about bytes that are no Matroska.
 func (p *parser) parse(r io.Reader) error {
 	for in := mkv.NewReader(r, mkv.Options{Concatenated: true, MaxFrameBytes: 50 << 20}); ; {
 		ev, err := in.Next()
@@ -125,7 +139,7 @@ func (p *parser) begin(timecode uint64) error {
 	if f.Number == "" {
 		return errors.New("consumer: fragment without a number")
 	}
-	p.fragment, p.cluster, p.inside = f, timecode, true
+	p.fragment, p.cluster, p.inside, p.bytes = f, timecode, true, 0
 	return p.emit(Event{Kind: Begin, Fragment: f})
 }
 
@@ -148,6 +162,9 @@ func (p *parser) block(b *mkv.Block) error {
 		step = duration
 	}
 	for i, data := range frames {
+		if p.bytes += len(data) + itemBytes; p.bytes > maxFragmentBytes {
+			return fmt.Errorf("%w: fragment %s of more than %d bytes", ErrTooLarge, f.Number, maxFragmentBytes)
+		}
 		err := p.emit(Event{Kind: Arrived, Fragment: f, Frame: Frame{
 			Track: b.Track, Time: at.Add(time.Duration(i) * step), Duration: duration, Key: b.Keyframe, Data: slices.Clone(data),
 		}})
@@ -160,6 +177,11 @@ func (p *parser) block(b *mkv.Block) error {
 
 // addTags notes tags; a continuation token completes the fragment.
 func (p *parser) addTags(tags []Tag) error {
+	for _, t := range tags {
+		if p.tagBytes += len(t.Name) + len(t.Value) + itemBytes; p.tagBytes > maxTagBytes {
+			return fmt.Errorf("%w: tags of more than %d bytes", ErrTooLarge, maxTagBytes)
+		}
+	}
 	p.tags = append(p.tags, tags...)
 	if p.fragment == nil {
 		return nil
@@ -184,13 +206,13 @@ func (p *parser) complete() error {
 			f.Tags = append(f.Tags, t)
 		}
 	}
-	p.tags = nil
+	p.tags, p.tagBytes = nil, 0
 	return p.emit(Event{Kind: Complete, Fragment: f})
 }
 
 // close ends the file that has been read; what lacks its end is aborted, unless whole says that it has none.
 func (p *parser) close(whole bool) error {
-	defer func() { p.tags, p.fragment, p.header = nil, nil, nil }()
+	defer func() { p.tags, p.tagBytes, p.fragment, p.header = nil, 0, nil, nil }()
 	if f := p.fragment; f != nil {
 		if whole && !p.inside {
 			return p.complete()
