@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hostile
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/obscura-video/obscura/e2ee"
+)
+
+// attack is something that a malicious server does to somebody who watches.
+type attack struct {
+	name string
+	lies func(w *world) lies
+	want want
+	ways []way // by default live, strict and archive
+	only bool  // and not going on after tampering
+	// insiders: somebody who has had a key helps the server.
+	insiders bool
+	// believer is what comes of it at one who believes; by default it is deceived.
+	believer belief
+	adjust   func(*e2ee.OpenerConfig)
+}
+
+type belief int
+
+const (
+	deceived  belief = iota
+	untouched        // what is altered is the proof of something, and nobody who asks for none notices
+	starved          // the answer has no end
+)
+
+func TestMaliciousServer(t *testing.T) {
+	w := newWorld(t)
+	honest := w.believer(t).watch(t, w, w.lieTo(t, lies{}))
+	honestArchive := w.believer(t).watchArchive(t, w, w.lieTo(t, lies{}))
+	t.Run("honest", func(t *testing.T) { w.honest(t, honest) })
+	for _, group := range [][]attack{attacksOnMedia()} {
+		for _, a := range group {
+			for _, how := range a.all() {
+				t.Run(a.name+"/"+how.name, func(t *testing.T) {
+					t.Parallel()
+					w.attack(t, &a, how)
+				})
+			}
+			t.Run(a.name+"/somebody who believes", func(t *testing.T) {
+				t.Parallel()
+				w.attackBeliever(t, &a, honest, honestArchive)
+			})
+		}
+	}
+}
+
+// all are the ways in which an attack is tried: those where its outcome is known, and going on, where the invariants alone count.
+func (a *attack) all() []way {
+	all := a.ways
+	if all == nil {
+		all = []way{live, strictly, archived}
+	}
+	if all[0].archive || a.only || a.want.ends != "" {
+		return all
+	}
+	return append(slices.Clone(all), resuming)
+}
+
+func (w *world) attack(t *testing.T, a *attack, how way) {
+	p := w.lieTo(t, a.lies(w))
+	s := w.watch(t, p, how, a.adjust)
+	if p.altered.Load() == 0 {
+		t.Error("the harness altered nothing")
+	}
+	w.judge(t, s, how, a.insiders)
+	if !how.resume {
+		a.want.check(t, s)
+	}
+}
+
+func (w *world) attackBeliever(t *testing.T, a *attack, honest, honestArchive []string) {
+	if a.believer == starved {
+		t.Skip("it would read for ever")
+	}
+	p := w.lieTo(t, a.lies(w))
+	var shown []string
+	if len(a.ways) > 0 && a.ways[0].archive {
+		shown, honest = w.believer(t).watchArchive(t, w, p), honestArchive
+	} else {
+		shown = w.believer(t).watch(t, w, p)
+	}
+	if same := slices.Equal(shown, honest); same != (a.believer == untouched) {
+		t.Errorf("somebody who believes sees the truth: %v", same)
+	}
+}
+
+// honest is the control: what the proxy does not alter is all confirmed, and he who believes sees what the camera saw.
+func (w *world) honest(t *testing.T, believed []string) {
+	for _, how := range []way{live, strictly, archived} {
+		p := w.lieTo(t, lies{media: func(all []*fragment) []*fragment { return all }})
+		s := w.watch(t, p, how, nil)
+		w.judge(t, s, how, false)
+		(&want{confirmed: 14}).check(t, s)
+		if n := len(s.frames()); n != 14*2*pictures || p.altered.Load() != 0 {
+			t.Errorf("%s: %d frames, %d altered", how.name, n, p.altered.Load())
+		}
+		for _, r := range s.confirmed() {
+			if r.Unlinked || r.Producer != w.door.Fingerprint() {
+				t.Errorf("%+v", r)
+			}
+		}
+	}
+	pictured := 0
+	for _, x := range w.of("door") {
+		for _, s := range x.samples {
+			at := slices.IndexFunc(believed, func(line string) bool { return strings.HasSuffix(line, hexOf(s.Data)) })
+			if at >= 0 {
+				pictured++
+			}
+		}
+	}
+	if pictured != 14*2*pictures {
+		t.Errorf("he who believes sees %d frames of an honest server", pictured)
+	}
+}
