@@ -281,6 +281,9 @@ func (o *viewOptions) explainWrite(conn *connection, out *viewed, f *consumer.Fr
 	switch {
 	case errors.Is(err, syscall.EPIPE):
 		return err
+	case errors.Is(err, errContradicted):
+		p.Why, p.Exit = "tampered: "+err.Error()+"; playback stopped", exitDamaged
+		p.Next = "watch with --strict, which shows nothing before it is confirmed; a viewer's key may be in wrong hands"
 	case errors.Is(err, errTracksChanged):
 		p.Why = "its encoding changes at " + sayMoment(f.Producer) + ", and one file has one encoding"
 		p.Next = fmt.Sprintf("obscura view --stream %s --from %s", shellQuote(o.stream), f.Producer.UTC().Format(time.RFC3339Nano))

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"errors"
 	"time"
 
 	"github.com/obscura-video/obscura/consumer"
@@ -16,19 +18,25 @@ type parts struct {
 	skip    bool             // the fragment that is arriving is there already
 }
 
-// frameName tells a frame from the others of its stream.
+// frameName tells a frame from the others of its stream, and from a forged one in its place.
 type frameName struct {
 	track uint64
 	at    int64 // microseconds
+	sum   [sha256.Size]byte
 }
 
-func nameOf(f *consumer.Frame) frameName { return frameName{f.Track, f.Time.UnixMicro()} }
+func nameOf(f *consumer.Frame) frameName {
+	return frameName{f.Track, f.Time.UnixMicro(), sha256.Sum256(f.Data)}
+}
+
+// errContradicted says that frames were written as they came, and that what the camera has signed for their time is something else.
+var errContradicted = errors.New("what was shown provisionally is not what the camera signed")
 
 // settleFor is how much of the first fragment is awaited before the file begins: frames that precede the first one in time
 // come within it.
 const settleFor = 300 * time.Millisecond
 
-// addPart writes a part of a fragment; whole says that it is the last part. Errors are those of add.
+// addPart writes a part of a fragment; whole says that it is the last part. Errors are those of add, and errContradicted.
 func (o *footage) addPart(f *consumer.Fragment, whole bool) error {
 	if o.muxer == nil && (!whole || len(o.parts.early) > 0) {
 		o.parts.early = append(o.parts.early, f.Frames...)
@@ -65,6 +73,9 @@ func (o *footage) writePart(f *consumer.Fragment) error {
 	part := *f
 	if len(o.parts.written) == 0 {
 		if part.Frames = o.unwritten(f.Frames); len(part.Frames) == len(f.Frames) && o.muxer != nil && o.overlaps(f) {
+			if len(o.parts.again) > 0 {
+				return errContradicted
+			}
 			o.parts.skip = true
 			return nil
 		}

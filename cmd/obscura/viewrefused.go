@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/obscura-video/obscura/consumer"
@@ -17,7 +18,7 @@ import (
 func (v *sealedView) refused(s *consumer.Sealed) error {
 	e := s.Err
 	v.out.cut()
-	if e.Code == e2ee.ErrOrder && !v.connected && v.o.from == "now" {
+	if e.Code == e2ee.ErrOrder && !v.connected && v.viewed(e) {
 		// A live view may begin with the fragment that the one before has ended with. Nothing of it was shown.
 		v.open.Resume()
 		return nil
@@ -40,6 +41,13 @@ func (v *sealedView) refused(s *consumer.Sealed) error {
 		v.t.note("%s", v.whyNot(e))
 	}
 	return nil
+}
+
+// viewed tells whether a fragment was confirmed in a run before, or lies before such a one.
+func (v *sealedView) viewed(e *e2ee.Error) bool {
+	return v.o.from == "now" && slices.ContainsFunc(v.known, func(l e2ee.Link) bool {
+		return l.Producer == e.Producer && l.Session == e.Session && e.Sequence <= l.Sequence
+	})
 }
 
 // askAgain asks the household whether this device is still on the roster, since a camera learns of its removal at the same time.

@@ -83,6 +83,7 @@ type sealedView struct {
 	state *trustState
 	open  *household.Opener
 
+	known     []e2ee.Link        // confirmed in runs before
 	said      map[e2ee.Code]bool // refusals that are no tampering, once each
 	last      *e2ee.Error        // of those
 	shifted   bool               // it was said that the container's times are others
@@ -116,7 +117,11 @@ func (o *viewOptions) readSealed(ctx context.Context, t *terminal, r *reading, m
 	if err != nil {
 		return m.explain(fmt.Sprintf("cannot view %q", o.stream), err)
 	}
-	v := &sealedView{o: o, t: t, m: m, out: r.out, bar: r.bar, state: newTrustState(), open: opener, said: map[e2ee.Code]bool{}}
+	known, err := m.Links(o.stream)
+	if err != nil {
+		return m.explain(fmt.Sprintf("cannot view %q", o.stream), err)
+	}
+	v := &sealedView{o: o, t: t, m: m, out: r.out, bar: r.bar, state: newTrustState(), open: opener, known: known, said: map[e2ee.Code]bool{}}
 	r.bar.trust(v.state)
 	defer m.follow(ctx, t)()
 	defer v.watchSilence()()
@@ -159,17 +164,22 @@ func (v *sealedView) step(s *consumer.Sealed) (done bool, err error) {
 	return false, nil
 }
 
-// confirmed tells what a report says, and writes the frames that are not written yet.
+// confirmed writes the frames that are not written yet, and tells what the report says.
 func (v *sealedView) confirmed(s *consumer.Sealed) (done bool, err error) {
 	r := &s.Report
 	if !v.o.deadline.IsZero() && !r.Capture.Before(v.o.deadline) {
+		v.tellGap(r) // it may be of before
 		return true, nil
+	}
+	if err := v.write(s, true); err != nil {
+		return false, err
 	}
 	v.state.confirm(r)
 	v.tellGap(r)
 	if !v.connected {
 		v.connected = true
 		v.t.note("confirmed: signed by %s, under roster v%d", v.nameOf(r.Producer), r.RosterVersion)
+		v.tellAge(r)
 	}
 	if s.Shift.Abs() > time.Second && !v.shifted {
 		v.shifted = true
@@ -178,11 +188,15 @@ func (v *sealedView) confirmed(s *consumer.Sealed) (done bool, err error) {
 	if r.Last {
 		v.t.note("stopped: at %s, signed by the camera", sayMoment(v.end(r)))
 	}
-	if err := v.write(s, true); err != nil {
-		return false, err
-	}
 	v.bar.see(v.out.footage, s.Said.Behind)
 	return false, nil
+}
+
+// tellAge tells when nothing proves that what is watched live is not a recording.
+func (v *sealedView) tellAge(r *e2ee.Report) {
+	if v.o.from == "now" && r.Freshness == e2ee.Unproven {
+		v.t.note("%s the camera's clock is not synchronised, so nothing proves that this is live; by that clock it is of %s", v.t.yellow("warning:"), sayMoment(r.Capture))
+	}
 }
 
 // end is the time of the last frame, or of the report's fragment if nothing is written yet.
@@ -197,6 +211,9 @@ func (v *sealedView) end(r *e2ee.Report) time.Time {
 func (v *sealedView) tellGap(r *e2ee.Report) {
 	if !v.connected && v.o.from == "now" {
 		return
+	}
+	if !v.connected && r.Sequence > 0 && r.Capture.After(v.o.fromTime) {
+		v.t.note("gap: this begins with fragment %d of its session, of %s; what the camera recorded before is not delivered: expired, or withheld", r.Sequence, sayMoment(r.Capture))
 	}
 	if r.Missing > 0 {
 		v.state.count(r.Missing, 0)
@@ -225,6 +242,10 @@ func (v *sealedView) write(s *consumer.Sealed, whole bool) error {
 		}
 	}
 	if err := v.out.addPart(f, whole); err != nil {
+		if errors.Is(err, errContradicted) {
+			v.state.count(0, 1)
+			v.state.say("tampered")
+		}
 		return v.o.explainWrite(v.m.conn, v.out, f, err)
 	}
 	return nil
