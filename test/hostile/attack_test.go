@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/obscura-video/obscura/e2ee"
+	"github.com/obscura-video/obscura/test/rig"
 )
 
 // attack is something that a malicious server does to somebody who watches.
@@ -33,23 +34,29 @@ const (
 )
 
 func TestMaliciousServer(t *testing.T) {
+	rig.Binary(t) // first: what is recorded is live only for so long
 	w := newWorld(t)
 	honest := w.believer(t).watch(t, w, w.lieTo(t, lies{}))
 	honestArchive := w.believer(t).watchArchive(t, w, w.lieTo(t, lies{}))
 	t.Run("honest", func(t *testing.T) { w.honest(t, honest) })
-	for _, group := range [][]attack{attacksOnMedia()} {
-		for _, a := range group {
-			for _, how := range a.all() {
-				t.Run(a.name+"/"+how.name, func(t *testing.T) {
-					t.Parallel()
-					w.attack(t, &a, how)
-				})
-			}
-			t.Run(a.name+"/somebody who believes", func(t *testing.T) {
+	for _, a := range attacksOnTheProgram() { // first, since some of it is live
+		t.Run("obscura view/"+a.name, func(t *testing.T) {
+			t.Parallel()
+			w.attackProgram(t, &a)
+		})
+	}
+	t.Run("obscura camera", func(t *testing.T) { t.Parallel(); w.attackCamera(t) })
+	for _, a := range attacksOnMedia() {
+		for _, how := range a.all() {
+			t.Run(a.name+"/"+how.name, func(t *testing.T) {
 				t.Parallel()
-				w.attackBeliever(t, &a, honest, honestArchive)
+				w.attack(t, &a, how)
 			})
 		}
+		t.Run(a.name+"/somebody who believes", func(t *testing.T) {
+			t.Parallel()
+			w.attackBeliever(t, &a, honest, honestArchive)
+		})
 	}
 }
 

@@ -111,14 +111,6 @@ func (f *fragment) tag(name string) *string {
 	return nil
 }
 
-// sealedBlocks are the blocks as package e2ee has them.
-func (f *fragment) sealedBlocks() (out []e2ee.Block) {
-	for _, b := range f.blocks {
-		out = append(out, e2ee.Block{Track: uint8(b.track), Key: b.key, Payload: b.payload})
-	}
-	return out
-}
-
 // put replaces the blocks by others, 40 ms apart.
 func (f *fragment) put(blocks []e2ee.Block) {
 	f.blocks = nil

@@ -13,10 +13,6 @@ import (
 	"github.com/obscura-video/obscura/consumer"
 	"github.com/obscura-video/obscura/e2ee"
 	"github.com/obscura-video/obscura/e2ee/e2eetest"
-	mediaapi "github.com/obscura-video/obscura/internal/awsapi/kinesisvideomedia"
-	"github.com/obscura-video/obscura/internal/awsapi/protocol"
-	"github.com/obscura-video/obscura/internal/sigv4"
-	"github.com/obscura-video/obscura/test/rig"
 )
 
 // believer is a client with Vera's keys that believes the server: it shows what comes, in the order in which it comes, at the times
@@ -50,15 +46,7 @@ func (b *believer) watch(t testing.TB, w *world, p *proxy) []string {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: p.roots()}}}
 	defer client.CloseIdleConnections()
-	api := mediaapi.NewClient(protocol.Client{Endpoint: p.ts.URL, HTTP: client, Sign: func(r *http.Request, payload []byte) error {
-		sigv4.Sign(r, sigv4.HashBody(payload), w.server.Root, rig.Region, "kinesisvideo", time.Now())
-		return nil
-	}})
-	name, earliest := "door", mediaapi.StartSelectorTypeEarliest
-	_, body, err := api.GetMedia(t.Context(), &mediaapi.GetMediaInput{StreamName: &name, StartSelector: &mediaapi.StartSelector{StartSelectorType: &earliest}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	body := w.getMedia(t, client, p.ts.URL, "door")
 	defer body.Close()
 	all, err := readFragments(io.LimitReader(body, maxBelieved), 0)
 	for _, f := range all {

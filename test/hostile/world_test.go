@@ -5,8 +5,11 @@ package hostile
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,6 +23,9 @@ import (
 	"github.com/obscura-video/obscura/e2ee"
 	"github.com/obscura-video/obscura/e2ee/e2eetest"
 	"github.com/obscura-video/obscura/household"
+	mediaapi "github.com/obscura-video/obscura/internal/awsapi/kinesisvideomedia"
+	"github.com/obscura-video/obscura/internal/awsapi/protocol"
+	"github.com/obscura-video/obscura/internal/sigv4"
 	"github.com/obscura-video/obscura/producer"
 	"github.com/obscura-video/obscura/test/rig"
 )
@@ -29,7 +35,7 @@ import (
 //	door    session 1    8 minutes ago           fragments 0–3    roster 5
 //	        session 2    20 seconds ago          fragments 0–2    roster 5
 //	                     Mallory is removed      fragments 3–5    roster 6
-//	        session 3    8 seconds ago           fragments 0–3    roster 6
+//	        session 3    4 seconds ago           fragments 0–3    roster 6
 //	garden  session 1    20 seconds ago, by another camera, whose clock is not synchronised
 //
 // Vera watches. Mallory did, and has told the server all that she knows.
@@ -85,7 +91,7 @@ func newWorld(t testing.TB) *world {
 	first, err := w.owner.Draft(nil)
 	w.ok(err)
 	w.ok(w.owner.Found(t.Context(), w.box, first))
-	w.door = w.admit("Front door", e2ee.RoleProducer, "door")
+	w.door = w.admit("Front door", e2ee.RoleProducer, "door", "porch")
 	w.garden = w.admit("Garden", e2ee.RoleProducer, "garden")
 	w.vera = w.admit("Vera", e2ee.RoleConsumer)
 	w.mallory = w.admit("Mallory", e2ee.RoleConsumer)
@@ -96,6 +102,9 @@ func newWorld(t testing.TB) *world {
 	w.record()
 	w.readTruth("door")
 	w.readTruth("garden")
+	for stream, n := range w.stored {
+		w.fetch(stream, n)
+	}
 	return w
 }
 
@@ -205,7 +214,7 @@ type filming struct {
 	sent   []producer.Frame
 }
 
-// film begins a session at a time ago.
+// film begins a session at a time ago; a negative one is in the future of now.
 func (w *world) film(d *household.Device, stream, name string, ago time.Duration, synced bool) *filming {
 	w.t.Helper()
 	f := &filming{w: w, name: name, at: w.now.Add(-ago)}
@@ -293,7 +302,7 @@ func (w *world) record() {
 	w.ok(w.door.Sync(ctx, w.box))
 	now.take(3)
 	now.end()
-	last := w.film(w.door, "door", "session 3", 8*time.Second, true)
+	last := w.film(w.door, "door", "session 3", 4*time.Second, true)
 	last.take(4)
 	last.end()
 	w.ok(w.vera.Sync(ctx, w.box))
@@ -361,6 +370,35 @@ func (w *world) compareWithPut() {
 	if !slices.EqualFunc(put, got, same) {
 		w.t.Fatalf("%d frames were put, %d came, or others", len(put), len(got))
 	}
+}
+
+// fetch asks the honest server for a stream, once, for all lies to be made of: it bounds how often it may be asked.
+func (w *world) fetch(stream string, fragments int) {
+	w.t.Helper()
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: w.roots()}}}
+	defer client.CloseIdleConnections()
+	body := w.getMedia(w.t, client, w.server.API, stream)
+	defer body.Close()
+	all, err := readFragments(body, fragments)
+	w.ok(err)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.recorded[stream] = all
+}
+
+// getMedia asks for a stream from its start.
+func (w *world) getMedia(t testing.TB, client *http.Client, endpoint, stream string) io.ReadCloser {
+	t.Helper()
+	api := mediaapi.NewClient(protocol.Client{Endpoint: endpoint, HTTP: client, Sign: func(r *http.Request, payload []byte) error {
+		sigv4.Sign(r, sigv4.HashBody(payload), w.server.Root, rig.Region, "kinesisvideo", time.Now())
+		return nil
+	}})
+	earliest := mediaapi.StartSelectorTypeEarliest
+	_, body, err := api.GetMedia(t.Context(), &mediaapi.GetMediaInput{StreamName: &stream, StartSelector: &mediaapi.StartSelector{StartSelectorType: &earliest}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
 }
 
 // of are a stream's fragments.
