@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -29,34 +28,42 @@ const (
 	startsTimed = 5
 )
 
-// auditSuite measures a record of many events beside one of few: look-ups by every attribute, the start, memory, disk, and the
-// rates at which events are taken, signed and verified. The ceiling of each figure is the same in the small record.
+// auditSuite measures a record of many events beside one of few: look-ups by every attribute, the start, memory, disk,
+// and the rates at which events are taken, signed and verified. Both are served at once and asked in turns.
 func auditSuite(o options, r *report) error {
-	few, err := makeLedger(o, fewEvents)
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(few.dir)
-	small, err := few.measure(o)
-	if err != nil {
-		return err
-	}
 	for _, n := range o.events {
-		m, err := makeLedger(o, n)
-		if err != nil {
+		if err := measureLedger(o, r, n); err != nil {
 			return err
 		}
-		large, err := m.measure(o)
-		if err := errors.Join(err, os.RemoveAll(m.dir)); err != nil {
-			return err
-		}
-		m.tell(r, large, small)
 	}
 	return nil
 }
 
-// figures are what measure found, by case.
+func measureLedger(o options, r *report, n int) (err error) {
+	few, err := makeLedger(o, fewEvents, "")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(few.dir)
+	many, err := makeLedger(o, n, o.ledger)
+	if err != nil {
+		return err
+	}
+	if o.ledger == "" {
+		defer os.RemoveAll(many.dir)
+	}
+	c := comparison{o: o, many: many, few: few, large: figures{}, small: figures{}}
+	if err := c.run(); err != nil {
+		return err
+	}
+	c.tell(r)
+	return nil
+}
+
+// figures are what was measured, by case.
 type figures map[string][]float64
+
+func (f figures) add(name string, v float64) { f[name] = append(f[name], v) }
 
 // cases are the units of figures, in the order of the table.
 var cases = []struct{ name, unit string }{
@@ -69,16 +76,23 @@ var cases = []struct{ name, unit string }{
 	{"on disk, each event", "bytes"},
 }
 
-func (m *ledger) tell(r *report, large, small figures) {
+// comparison is one measurement.
+type comparison struct {
+	o            options
+	many, few    *ledger
+	large, small figures
+}
+
+func (c *comparison) tell(r *report) {
 	told := cases
 	for _, l := range lookups {
 		for _, depth := range depths {
 			told = append(told, struct{ name, unit string }{l.name + ", " + depth, "ms a page"})
 		}
 	}
-	for _, c := range told {
-		if len(large[c.name]) > 0 {
-			r.add(result{Suite: "audit", Case: fmt.Sprintf("%d events: %s", m.events, c.name), Unit: c.unit, Server: large[c.name], Ceiling: small[c.name]})
+	for _, k := range told {
+		if len(c.large[k.name]) > 0 {
+			r.add(result{Suite: "audit", Case: fmt.Sprintf("%d events: %s", c.many.Events, k.name), Unit: k.unit, Server: c.large[k.name], Ceiling: c.small[k.name]})
 		}
 	}
 }
@@ -102,88 +116,106 @@ var lookups = []struct{ name, key, value string }{
 	{"nothing is found", trailapi.LookupAttributeKeyUsername, "nobody"},
 }
 
-// measure starts a server over the record, again and again, looks things up, and verifies it when the server has stopped.
-func (m *ledger) measure(o options) (figures, error) {
-	f := figures{"taken up": {m.taken}, "on disk, each event": {m.bytesEach}}
-	if m.ended.Sub(m.begun) > 2*digest.Period {
-		f["digests"] = []float64{m.signed}
+// run starts servers over both records, again and again, looks things up, and verifies them when they have stopped.
+func (c *comparison) run() error {
+	c.large.add("on disk, each event", c.many.BytesEach)
+	c.large.add("taken up", c.many.Taken)
+	if c.many.Ended.Sub(c.many.Begun) > 2*digest.Period {
+		c.large.add("digests", c.many.Signed)
 	}
 	for range startsTimed {
-		begun := time.Now()
-		t, err := startIn(o, m.dir)
-		if err != nil {
-			return nil, err
-		}
-		f["start until ready"] = append(f["start until ready"], float64(time.Since(begun))/float64(time.Millisecond))
-		if len(f["start until ready"]) == startsTimed {
-			err = m.lookUp(t, f)
-		}
-		if err := errors.Join(err, stopProcess(t.cmd)); err != nil {
-			return nil, err
+		for _, side := range []struct {
+			m *ledger
+			f figures
+		}{{c.few, c.small}, {c.many, c.large}} {
+			begun := time.Now()
+			t, err := startIn(c.o, side.m.dir)
+			if err != nil {
+				return err
+			}
+			side.f.add("start until ready", float64(time.Since(begun))/float64(time.Millisecond))
+			if err := stopProcess(t.cmd); err != nil {
+				return err
+			}
 		}
 	}
-	begun := time.Now()
-	v, err := server.VerifyAudit(context.Background(), server.AuditConfig{Data: filepath.Join(m.dir, "data")}, server.AuditKept{})
-	if err != nil {
-		return nil, err
+	if err := c.serveBoth(); err != nil {
+		return err
 	}
-	if !v.Clean() {
-		return nil, fmt.Errorf("the record is damaged: %v %v", v.Event, v.Digest)
-	}
-	f["verified, everything"] = []float64{float64(v.Events) / time.Since(begun).Seconds()}
-	return f, nil
+	return c.verify()
 }
 
-// lookUp times pages of every search.
-func (m *ledger) lookUp(t *target, f figures) error {
-	time.Sleep(settle)
-	resident, _, err := t.memory()
+func (c *comparison) serveBoth() (err error) {
+	large, err := startIn(c.o, c.many.dir)
 	if err != nil {
 		return err
 	}
-	f["resident after the start"] = []float64{resident}
-	h := newHTTP(t.roots, 1, false)
-	defer h.CloseIdleConnections()
+	defer func() { err = errors.Join(err, stopProcess(large.cmd)) }()
+	small, err := startIn(c.o, c.few.dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stopProcess(small.cmd)) }()
+	time.Sleep(settle)
+	if err := c.weigh("resident after the start", large, small); err != nil {
+		return err
+	}
+	hl, hs := newHTTP(large.roots, 1, false), newHTTP(small.roots, 1, false)
+	defer closeAll(hl, hs)
+	many := trailapi.NewClient(large.client("cloudtrail", large.at.API, hl))
+	few := trailapi.NewClient(small.client("cloudtrail", small.at.API, hs))
 	for _, l := range lookups {
-		in := &trailapi.LookupEventsInput{StartTime: &m.begun}
+		in := trailapi.LookupEventsInput{StartTime: new(time.Unix(0, 0))}
 		if l.key != "" {
 			in.LookupAttributes = []*trailapi.LookupAttribute{{AttributeKey: &l.key, AttributeValue: &l.value}}
 		}
-		if err := m.pages(t, h, f, l.name, in); err != nil {
+		if err := c.pages(many, few, l.name, in); err != nil {
 			return err
 		}
 	}
-	resident, _, err = t.memory()
-	f["resident after the look-ups"] = []float64{resident}
+	return c.weigh("resident after the look-ups", large, small)
+}
+
+func (c *comparison) weigh(name string, large, small *target) error {
+	l, _, err := large.memory()
+	if err != nil {
+		return err
+	}
+	s, _, err := small.memory()
+	c.large.add(name, l)
+	c.small.add(name, s)
 	return err
 }
 
-// pages times the first page many times, those that lie deep, and those before the middle of the record's time.
-func (m *ledger) pages(t *target, h *http.Client, f figures, name string, in *trailapi.LookupEventsInput) error {
-	trail := trailapi.NewClient(t.client("cloudtrail", t.at.API, h))
-	one := func(depth string, in *trailapi.LookupEventsInput) (*string, error) {
+// pages times the first page many times, those that lie deep, and those before the middle of the record's time. After
+// each the first page of the small record is timed.
+func (c *comparison) pages(many, few *trailapi.Client, name string, in trailapi.LookupEventsInput) error {
+	timed := func(depth string, in *trailapi.LookupEventsInput) (*string, error) {
 		begun := time.Now()
-		out, err := trail.LookupEvents(context.Background(), in)
-		if err != nil {
-			return nil, err
+		out, err := many.LookupEvents(context.Background(), in)
+		if err != nil || depth == "" {
+			return next(out), err
 		}
-		if depth != "" {
-			f[name+", "+depth] = append(f[name+", "+depth], float64(time.Since(begun))/float64(time.Millisecond))
-		}
-		return out.NextToken, nil
+		c.large.add(name+", "+depth, float64(time.Since(begun))/float64(time.Millisecond))
+		first := *in
+		first.NextToken, first.EndTime = nil, nil
+		begun = time.Now()
+		_, err = few.LookupEvents(context.Background(), &first)
+		c.small.add(name+", "+depth, float64(time.Since(begun))/float64(time.Millisecond))
+		return next(out), err
 	}
 	for range pagesTimed / 5 {
-		if _, err := one(depths[0], in); err != nil {
+		if _, err := timed(depths[0], &in); err != nil {
 			return err
 		}
 	}
-	deep := *in
+	deep := in
 	for i := range deepPage + pagesTimed {
 		depth := ""
 		if i >= deepPage {
 			depth = depths[1]
 		}
-		token, err := one(depth, &deep)
+		token, err := timed(depth, &deep)
 		if err != nil {
 			return err
 		}
@@ -191,11 +223,10 @@ func (m *ledger) pages(t *target, h *http.Client, f figures, name string, in *tr
 			break
 		}
 	}
-	middle := *in
-	end := m.begun.Add(m.ended.Sub(m.begun) / 2)
-	middle.EndTime = &end
+	middle := in
+	middle.EndTime = new(c.many.Begun.Add(c.many.Ended.Sub(c.many.Begun) / 2))
 	for range pagesTimed / 5 {
-		token, err := one(depths[2], &middle)
+		token, err := timed(depths[2], &middle)
 		if err != nil {
 			return err
 		}
@@ -203,5 +234,26 @@ func (m *ledger) pages(t *target, h *http.Client, f figures, name string, in *tr
 			break
 		}
 	}
+	return nil
+}
+
+func next(out *trailapi.LookupEventsOutput) *string {
+	if out == nil {
+		return nil
+	}
+	return out.NextToken
+}
+
+// verify verifies the large record by itself: of the small one nothing would be measured but the opening of the store.
+func (c *comparison) verify() error {
+	begun := time.Now()
+	v, err := server.VerifyAudit(context.Background(), server.AuditConfig{Data: filepath.Join(c.many.dir, "data")}, server.AuditKept{})
+	if err != nil {
+		return err
+	}
+	if !v.Clean() {
+		return fmt.Errorf("the record is damaged: %v %v", v.Event, v.Digest)
+	}
+	c.large.add("verified, everything", float64(v.Events)/time.Since(begun).Seconds())
 	return nil
 }

@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -35,26 +36,43 @@ const (
 
 // ledger is a data directory with many events, made without a server.
 type ledger struct {
-	dir          string
-	events       int
-	begun, ended time.Time // of the events
-	taken        float64   // events each second
-	signed       float64   // likewise
-	bytesEach    float64
+	dir string
+
+	Events       int
+	Begun, Ended time.Time // of the events
+	Taken        float64   // events each second
+	Signed       float64   // likewise
+	BytesEach    float64
 }
 
-// makeLedger makes a data directory, and puts events into its audit log as the server does, by a clock of its own.
-func makeLedger(o options, n int) (_ *ledger, err error) {
-	t, err := startTarget(o)
-	if err != nil {
+// ledgerFile beside the data directory says what a ledger is, once it is complete.
+const ledgerFile = "ledger.json"
+
+// makeLedger makes a data directory, and puts events into its audit log as the server does, by a clock of its own. It is
+// made in a folder of its own, or in the one named, where one that was made before is taken.
+func makeLedger(o options, n int, in string) (_ *ledger, err error) {
+	if text, err := os.ReadFile(filepath.Join(in, ledgerFile)); in != "" && err == nil {
+		m := &ledger{dir: in}
+		return m, json.Unmarshal(text, m)
+	}
+	dir := in
+	if in == "" {
+		if dir, err = os.MkdirTemp(o.dir, "obscura-bench-"); err != nil {
+			return nil, err
+		}
+	} else if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	m := &ledger{dir: t.dir, events: n}
+	m := &ledger{dir: dir, Events: n}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, os.RemoveAll(m.dir))
 		}
 	}()
+	t, err := startIn(o, dir)
+	if err != nil {
+		return nil, err
+	}
 	if err := stopProcess(t.cmd); err != nil {
 		return nil, err
 	}
@@ -66,8 +84,15 @@ func makeLedger(o options, n int) (_ *ledger, err error) {
 		return nil, err
 	}
 	after, err := folderBytes(filepath.Join(m.dir, "data"))
-	m.bytesEach = float64(after-before) / float64(n)
-	return m, err
+	if err != nil {
+		return nil, err
+	}
+	m.BytesEach = float64(after-before) / float64(n)
+	text, err := json.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	return m, os.WriteFile(filepath.Join(dir, ledgerFile), text, 0o600)
 }
 
 // open opens the metadata of the stopped server, as docs/formats/root-key.md and meta-keys.md say, for fn.
@@ -106,10 +131,10 @@ func (m *ledger) open(fn func(meta.DB, *rootkey.File) error) (err error) {
 // fill writes the events, and the digests of their hours. The last event is of now.
 func (m *ledger) fill(o options, db meta.DB, root *rootkey.File) error {
 	ctx, step := context.Background(), time.Duration(float64(time.Second)/o.eventRate)
-	m.ended = time.Now()
-	m.begun = m.ended.Add(-time.Duration(m.events) * step).Truncate(time.Second)
+	m.Ended = time.Now()
+	m.Begun = m.Ended.Add(-time.Duration(m.Events) * step).Truncate(time.Second)
 	var now atomic.Int64
-	now.Store(m.begun.UnixNano())
+	now.Store(m.Begun.UnixNano())
 	clock := func() time.Time { return time.Unix(0, now.Load()) }
 	// The server that made the folder has begun the chain of digests, in this hour.
 	if err := db.Update(ctx, func(tx meta.Tx) error { tx.Delete(append(meta.Key("aud"), 'n')); return nil }); err != nil {
@@ -122,7 +147,7 @@ func (m *ledger) fill(o options, db meta.DB, root *rootkey.File) error {
 	digests := digest.New(digest.Config{DB: db, Root: root, Log: log, Account: server.DefaultAccount, Region: server.DefaultRegion, Now: clock})
 	var signing time.Duration
 	begun, due := time.Now(), time.Time{}
-	for i := range m.events {
+	for i := range m.Events {
 		now.Add(int64(step))
 		if clock().After(due) {
 			at := time.Now()
@@ -132,14 +157,16 @@ func (m *ledger) fill(o options, db meta.DB, root *rootkey.File) error {
 			signing += time.Since(at)
 		}
 		e := madeEvent(i)
-		e.ReadOnly = true // or each would wait for the disk: how events are gathered is set by the clock alone
+		// What changes something waits for the disk. So that this takes no hours, the rarest events alone do: how the
+		// others are gathered is set by the clock.
+		e.ReadOnly = e.EventName != "ScheduleKeyDeletion"
 		if err := log.Record(ctx, e); err != nil {
 			return err
 		}
 	}
 	err = errors.Join(log.Flush(ctx), log.Close())
-	m.taken = float64(m.events) / (time.Since(begun) - signing).Seconds()
-	m.signed = float64(m.events) / signing.Seconds()
+	m.Taken = float64(m.Events) / (time.Since(begun) - signing).Seconds()
+	m.Signed = float64(m.Events) / signing.Seconds()
 	return err
 }
 

@@ -38,6 +38,7 @@ type options struct {
 	// events are the sizes of records, eventRate how many events a second they have.
 	events    []int
 	eventRate float64
+	ledger    string
 	// keys and grants are how many suite scale has.
 	keys, grants int
 }
@@ -62,6 +63,7 @@ func main() {
 	flag.Float64Var(&o.eventRate, "event-rate", 100, "events a second in those records, by their own clock")
 	flag.IntVar(&o.keys, "keys", 100_000, "KMS keys of suite scale, at most what the quota leaves")
 	flag.IntVar(&o.grants, "grants", 1_000_000, "grants of suite scale")
+	flag.StringVar(&o.ledger, "ledger", "", "folder of the record of suite audit: it is made there unless it is there, and kept; empty: made anew, and removed")
 	flag.Parse()
 	if len(o.events) == 0 {
 		o.events = []int{1_000_000}
