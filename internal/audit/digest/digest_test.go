@@ -18,7 +18,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/obscura-video/obscura/internal/audit"
@@ -462,6 +464,54 @@ func TestAClockThatIsSetBackEndsNothing(t *testing.T) {
 	if r := w.clean(); r.Digests != 4 || r.Events != 3 || r.Unsigned != 0 {
 		t.Errorf("%+v", r)
 	}
+}
+
+// TestRunFollowsTheClockAndIsNotLedAstrayByIt: digests come as hours end; a clock that is years ahead for a moment moves
+// the chain by a month at most, and when it is right again Run notices.
+func TestRunFollowsTheClockAndIsNotLedAstrayByIt(t *testing.T) {
+	if due, left, err := newWorld(t).some(t.Context(), 0); left || err != nil || !due.Equal(begin.Truncate(time.Hour).Add(time.Hour+settle)) {
+		t.Fatalf("nothing is due: %v %v %v", due, left, err)
+	}
+	w := newWorld(t)
+	w.record(1)
+	w.now = begin.Add(50 * time.Hour)
+	if _, left, err := w.some(t.Context(), 3); !left || err != nil || len(w.digests()) != 3 {
+		t.Fatalf("%d digests, %v %v", len(w.digests()), left, err)
+	}
+	w.now = begin.Add(3 * time.Hour)
+	if _, left, err := w.some(t.Context(), 3); left || err != nil || len(w.digests()) != 3 {
+		t.Fatalf("%d digests, %v %v", len(w.digests()), left, err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var clock atomic.Int64
+		clock.Store(time.Now().Unix())
+		w.Digester.Now = func() time.Time { return time.Unix(clock.Load(), 0) }
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { w.Run(ctx); close(done) }()
+		for _, step := range []struct {
+			clock, wait time.Duration // the clock is set on by, then some time passes
+			digests     int
+		}{
+			{0, time.Minute, 0},
+			{time.Hour + time.Minute, 2 * time.Second, 1},
+			{2 * time.Hour, 2 * time.Second, 3},
+			{-2 * time.Hour, 2 * time.Minute, 3},
+			{2 * time.Hour, 2 * time.Minute, 3},
+			{time.Hour, 2 * time.Second, 4},
+		} {
+			clock.Add(int64(step.clock / time.Second))
+			time.Sleep(step.wait)
+			synctest.Wait()
+			if n := len(w.digests()); n != step.digests {
+				t.Errorf("after %v: %d digests, want %d", step.clock, n, step.digests)
+			}
+		}
+		cancel()
+		<-done
+		w.log.Close()
+	})
 }
 
 func TestPublicKeyIsPKCS1(t *testing.T) {

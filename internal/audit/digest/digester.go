@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/obscura-video/obscura/internal/audit"
@@ -21,6 +22,8 @@ import (
 const (
 	// settle is how long after the end of an hour its digest is made.
 	settle = 5 * time.Second
+	// burst is how many digests Run makes at a time: those of a month.
+	burst = 32 * 24
 	// wakeEvery is how often Run looks whether a digest is due.
 	wakeEvery = time.Second
 )
@@ -61,17 +64,23 @@ func New(c Config) *Digester {
 }
 
 // Run makes every digest that is due, at once and from then on, until ctx ends. What fails is logged and tried
-// again.
+// again. It makes up for at most a month each hour: a clock that is set years ahead by mistake, and back again, leaves
+// a chain that ends a month ahead, and not one that goes on in years.
 func (d *Digester) Run(ctx context.Context) {
 	tick := time.NewTicker(wakeEvery)
 	defer tick.Stop()
-	var due time.Time
-	for {
-		if now := d.Now(); !now.Before(due) {
+	var due, rested time.Time // rested is of the machine, which nobody sets
+	for ticks := 0; ; ticks++ {
+		// Now and then it looks anew: due is of a clock that may have been set back.
+		if now := d.Now(); (!now.Before(due) || ticks%60 == 0) && !time.Now().Before(rested) {
+			var left bool
 			var err error
-			if due, err = d.Make(ctx); err != nil && ctx.Err() == nil {
+			if due, left, err = d.some(ctx, burst); left {
+				rested = time.Now().Add(Period)
+			}
+			if err != nil && ctx.Err() == nil {
 				d.Logger.Error("the audit log could not be signed; it is tried again", "error", err)
-				due = now.Add(time.Minute)
+				rested = time.Now().Add(time.Minute)
 			}
 		}
 		select {
@@ -85,16 +94,25 @@ func (d *Digester) Run(ctx context.Context) {
 // Make makes every digest that is due, and returns when the next one will be. Each is durable before the next is
 // begun.
 func (d *Digester) Make(ctx context.Context) (due time.Time, err error) {
+	due, _, err = d.some(ctx, math.MaxInt)
+	return due, err
+}
+
+// some makes at most so many digests that are due; left says that there are more.
+func (d *Digester) some(ctx context.Context, most int) (due time.Time, left bool, err error) {
 	for {
 		at, err := d.begin(ctx)
 		if err != nil {
-			return due, err
+			return due, false, err
 		}
 		if due = at.end.Add(Period + settle); d.Now().Before(due) {
-			return due, nil
+			return due, false, nil
+		}
+		if most--; most < 0 {
+			return due, true, nil
 		}
 		if err := d.one(ctx, at); err != nil && !errors.Is(err, errTaken) {
-			return due, fmt.Errorf("digest of %s: %w", at.end.Add(Period).Format(time.RFC3339), err)
+			return due, false, fmt.Errorf("digest of %s: %w", at.end.Add(Period).Format(time.RFC3339), err)
 		}
 	}
 }
