@@ -36,6 +36,9 @@ type Request struct {
 	// Context holds the condition keys that the service alone knows, names in lower case. The keys of the
 	// caller and of the request (aws:*) and kms:ViaService are added by the Authorizer.
 	Context map[string][]string
+	// More makes further ones, like Context, when a policy asks for any: most ask for none. It may be nil, and is
+	// called at most once, before Authorize returns.
+	More func() map[string][]string
 	// Policy is the resource's own policy; nil when it has none.
 	Policy *policy.Document
 	// Mode says how Policy counts beside the caller's identity policies.

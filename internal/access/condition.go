@@ -19,11 +19,28 @@ type conditionContext struct {
 	request       *Request
 	region, owner string
 	now           time.Time
+	more          map[string][]string // of request.More, once it was called
+}
+
+// given returns what the service gave for a condition key.
+func (c *conditionContext) given(key string) ([]string, bool) {
+	if v, ok := c.request.Context[key]; ok {
+		return v, true
+	}
+	v, ok := c.further()[key]
+	return v, ok
+}
+
+func (c *conditionContext) further() map[string][]string {
+	if c.more == nil && c.request.More != nil {
+		c.more = c.request.More()
+	}
+	return c.more
 }
 
 // Get implements policy.Context. key is in lower case.
 func (c *conditionContext) Get(key string) ([]string, bool) {
-	if v, ok := c.request.Context[key]; ok {
+	if v, ok := c.given(key); ok {
 		return v, true
 	}
 	if tag, ok := strings.CutPrefix(key, "aws:principaltag/"); ok {
@@ -61,8 +78,10 @@ func (d *Detail) Conditions() map[string][]string {
 	if d.conditions == nil {
 		return all
 	}
-	for key, values := range d.conditions.request.Context {
-		all[key] = values
+	for _, some := range []map[string][]string{d.conditions.further(), d.conditions.request.Context} {
+		for key, values := range some {
+			all[key] = values
+		}
 	}
 	for tag, value := range d.Principal.Tags {
 		all["aws:PrincipalTag/"+tag] = []string{value}

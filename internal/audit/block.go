@@ -83,12 +83,16 @@ func (b *block) fields(to []byte) []byte {
 // marshal returns the values that hold the block, at most maxParts, and its hash.
 func (b *block) marshal(z *zstd.Encoder) ([][]byte, digest) {
 	hashes := b.chain()
-	var body []byte
+	size := 0
+	for _, e := range b.events {
+		size += binary.MaxVarintLen32 + len(e)
+	}
+	body := make([]byte, 0, size)
 	for _, e := range b.events {
 		body = binary.AppendUvarint(body, uint64(len(e)))
 		body = append(body, e...)
 	}
-	out := make([]byte, 0, headerBytes+len(b.events)*linkBytes+len(body)/4)
+	out := make([]byte, 0, headerBytes+len(b.events)*linkBytes+len(body)/2)
 	out = append(out, blockVersion, 0)
 	out = binary.BigEndian.AppendUint16(out, uint16(len(b.events)))
 	out = binary.BigEndian.AppendUint32(out, uint32(len(body)))

@@ -38,7 +38,7 @@ func NewEvent(call *access.Call, o Outcome) Event {
 		UserAgent:           call.UserAgent,
 		AdditionalEventData: call.Data(),
 		RequestID:           call.RequestID,
-		ReadOnly:            readOnly(call.Service, call.Operation),
+		ReadOnly:            Reads(call.Service, call.Operation),
 		Resources:           resources(call, o.Account),
 		EventType:           APICall,
 		RecipientAccountID:  o.Account,

@@ -22,12 +22,12 @@ func serviceHost(principal string) string {
 	return name + ".amazonaws.com"
 }
 
-// readOnly says whether an operation changes nothing that lasts. By its name it does when it is not one of
+// Reads says whether an operation changes nothing that lasts. By its name it does when it is not one of
 // the readers'; the tables name the exceptions.
 //
 // Source: KMS Developer Guide, "Logging KMS API calls": cryptographic operations are read-only events. IAM
 // User Guide, "Logging IAM and STS API calls": so are the operations that hand out credentials.
-func readOnly(service, operation string) bool {
+func Reads(service, operation string) bool {
 	switch service {
 	case "kms":
 		if kmsCrypto(operation) {
@@ -82,7 +82,7 @@ func isData(service, operation string) bool {
 			return true
 		}
 	case "mailbox":
-		return readOnly(service, operation) // cameras wait in them all the time; what changes a box is worth a look-up
+		return Reads(service, operation) // cameras wait in them all the time; what changes a box is worth a look-up
 	case "s3":
 		return strings.Contains(operation, "Object") && !strings.HasSuffix(operation, "LockConfiguration") ||
 			strings.Contains(operation, "Multipart") || strings.HasPrefix(operation, "UploadPart") || operation == "ListParts"

@@ -234,7 +234,7 @@ func (x *exchange) record(out any, err error) error {
 	if x.in != nil && !errors.As(err, new(*access.Denied)) {
 		outcome.Params = protocol.AuditParams(x.in)
 	}
-	if err == nil && out != nil {
+	if err == nil && out != nil && !audit.Reads(x.call.Service, x.call.Operation) { // such an event has no response
 		outcome.Response = protocol.AuditParams(out)
 	}
 	if auditErr := x.gateway.Audit.Record(context.WithoutCancel(x.ctx), audit.NewEvent(x.call, outcome)); auditErr != nil {
@@ -343,9 +343,22 @@ func (x *exchange) newCall(p access.Principal) *access.Call {
 	if t := x.r.TLS; t != nil {
 		c.SecureTransport = true
 		c.TLSVersion = tls.VersionName(t.Version)
-		c.CipherSuite = tls.CipherSuiteName(t.CipherSuite)
+		c.CipherSuite = cipherSuite(t.CipherSuite)
 	}
 	return c
+}
+
+// cipherSuite is tls.CipherSuiteName, which makes lists of all suites, without that for those of TLS 1.3.
+func cipherSuite(id uint16) string {
+	switch id {
+	case tls.TLS_AES_128_GCM_SHA256:
+		return "TLS_AES_128_GCM_SHA256"
+	case tls.TLS_AES_256_GCM_SHA384:
+		return "TLS_AES_256_GCM_SHA384"
+	case tls.TLS_CHACHA20_POLY1305_SHA256:
+		return "TLS_CHACHA20_POLY1305_SHA256"
+	}
+	return tls.CipherSuiteName(id)
 }
 
 // newRequestID returns a random UUID, the form that AWS's request IDs have.

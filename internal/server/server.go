@@ -179,6 +179,7 @@ type chore struct {
 
 func (s *Server) chores() []chore {
 	return []chore{
+		{"tune the heap", time.Second, tuneHeap},
 		{"delete keys that are due", 10 * time.Second, s.services.kms.Sweep},
 		{"forget enrolment tokens", time.Hour, s.services.iot.Sweep},
 		{"delete expired objects of mailboxes", 10 * time.Second, s.services.mailbox.Sweep},

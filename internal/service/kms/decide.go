@@ -64,7 +64,7 @@ func (s *Service) decide(ctx context.Context, k *key, requestAlias string, u use
 	err = s.cfg.Access.Authorize(ctx, access.Request{
 		Action:      "kms:" + u.operation,
 		Resource:    k.arn,
-		Context:     requestConditions(k, requestAlias, u, clash),
+		More:        func() map[string][]string { return requestConditions(k, requestAlias, u, clash) },
 		Policy:      k.policy,
 		Mode:        policy.KeyPolicyMode,
 		GrantAllows: granted,
