@@ -21,7 +21,10 @@ const (
 )
 
 // encoder turns events into JSON. It is not for concurrent use.
-type encoder struct{ buf bytes.Buffer }
+type encoder struct {
+	buf   bytes.Buffer
+	usual []byte // room for appendEvent
+}
 
 // encode returns the record of e in bytes of their own, and applies the size caps to e. It never fails: a
 // member that cannot be encoded is left out, since an event without it is worth more than none.
@@ -57,6 +60,14 @@ func (c *encoder) encode(e *Event) []byte {
 func (c *encoder) small(e *Event) []byte {
 	for _, d := range []any{e.RequestParameters, e.ResponseElements} {
 		if m, ok := d.(map[string]any); ok && len(m) == 0 {
+			return nil
+		}
+	}
+	if year := e.EventTime.Year(); year >= 0 && year <= 9999 {
+		if b, ok := appendEvent(c.usual[:0], e); ok {
+			if c.usual = b; len(b) <= maxAdditionalData {
+				return bytes.Clone(b)
+			}
 			return nil
 		}
 	}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package audit
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// document draws what parameters are made of, and now and then what is left to encoding/json.
+func document(t *rapid.T, depth int) any {
+	kinds := 8
+	if depth == 0 {
+		kinds = 6
+	}
+	switch rapid.IntRange(0, kinds-1).Draw(t, "kind") {
+	case 0:
+		return nil
+	case 1:
+		return rapid.Bool().Draw(t, "bool")
+	case 2:
+		return rapid.Int64().Draw(t, "int64")
+	case 3:
+		return rapid.Float64Range(-1e9, 1e9).Draw(t, "float")
+	case 4, 5:
+		return rapid.String().Draw(t, "text")
+	case 6:
+		list := make([]any, rapid.IntRange(0, 3).Draw(t, "length"))
+		for i := range list {
+			list[i] = document(t, depth-1)
+		}
+		return list
+	}
+	return members(t, depth-1)
+}
+
+func members(t *rapid.T, depth int) map[string]any {
+	m := map[string]any{}
+	for range rapid.IntRange(0, 4).Draw(t, "members") {
+		m[rapid.String().Draw(t, "name")] = document(t, depth)
+	}
+	return m
+}
+
+func someEvent(t *rapid.T) *Event {
+	text := func(name string) string {
+		return rapid.OneOf(rapid.Just(""), rapid.StringMatching(`[a-zA-Z0-9:/._-]{1,20}`), rapid.String()).Draw(t, name)
+	}
+	e := &Event{
+		EventVersion: eventVersion, EventTime: time.Unix(rapid.Int64Range(0, 1<<33).Draw(t, "time"), 0).UTC(),
+		UserIdentity: UserIdentity{
+			Type: text("type"), PrincipalID: text("principal"), ARN: text("arn"), AccountID: text("account"), AccessKeyID: text("key"),
+			UserName: text("user"), IdentityProvider: text("provider"), InvokedBy: text("by"),
+		},
+		EventSource: text("source"), EventName: text("event"), AWSRegion: text("region"), SourceIPAddress: text("address"), UserAgent: text("agent"),
+		ErrorCode: text("code"), ErrorMessage: text("message"), RequestID: text("request"), EventID: text("id"), ReadOnly: rapid.Bool().Draw(t, "reads"),
+		EventType: EventType(text("kind")), ManagementEvent: rapid.Bool().Draw(t, "management"), RecipientAccountID: text("recipient"),
+		SharedEventID: text("shared"), EventCategory: Category(text("category")),
+		RequestParameters: document(t, 2), ResponseElements: document(t, 2), AdditionalEventData: members(t, 1), ServiceEventDetails: members(t, 1),
+	}
+	for range rapid.IntRange(0, 3).Draw(t, "resources") {
+		e.Resources = append(e.Resources, Resource{text("owner"), text("resource type"), text("resource")})
+	}
+	if rapid.Bool().Draw(t, "TLS") {
+		e.TLSDetails = &TLSDetails{text("version"), text("suite"), text("host")}
+	}
+	if rapid.IntRange(0, 9).Draw(t, "session") == 0 {
+		e.UserIdentity.SessionContext = &SessionContext{SourceIdentity: text("source identity")}
+	}
+	return e
+}
+
+// TestAppendEventIsEncodingJSON: what is written by hand is byte for byte what encoding/json writes.
+func TestAppendEventIsEncodingJSON(t *testing.T) {
+	byHand := 0
+	rapid.Check(t, func(t *rapid.T) {
+		e := someEvent(t)
+		var c encoder
+		want := string(c.json(e))
+		got, ok := appendEvent(nil, e)
+		if !ok {
+			return
+		}
+		byHand++
+		if string(got) != want {
+			t.Fatalf("by hand\n%s\nencoding/json\n%s", got, want)
+		}
+	})
+	if byHand == 0 {
+		t.Error("nothing was written by hand")
+	}
+}
