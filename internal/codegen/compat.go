@@ -25,6 +25,7 @@ import (
 // support is what is known of one service.
 type support struct {
 	pkg, protocol string
+	own           bool // an API of our own
 	operations    []string
 	built         map[string]bool
 	tested        map[string]bool
@@ -37,7 +38,8 @@ func supportOf(root, models string, s service, p *patch) (*support, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &support{pkg: s.pkg, protocol: m.Metadata.Protocol, operations: sorted(m.Operations)}
+	_, err = ownModels.Open("models/" + s.model + ".json")
+	u := &support{pkg: s.pkg, protocol: m.Metadata.Protocol, own: err == nil, operations: sorted(m.Operations)}
 	if s.pkg == "kinesisvideomedia" { // PutMedia is in no model
 		u.operations = slices.Sorted(slices.Values(append(u.operations, "PutMedia")))
 	}
@@ -227,8 +229,12 @@ func (u *support) counted(count map[string]int) (parts []string) {
 	if u.protocol == "query" {
 		refusal = "NotImplemented"
 	}
+	done := "as AWS documents it"
+	if u.own {
+		done = "as it is described here"
+	}
 	for _, s := range [...]struct{ state, meaning string }{
-		{stateDone, "as AWS documents it"},
+		{stateDone, done},
 		{stateDiffers, "there, with the deviation named"},
 		{stateNot, refusal + " (501) to callers who may use it"},
 	} {

@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 
 	"github.com/obscura-video/obscura/test/conformance/kit"
 )
@@ -92,9 +93,32 @@ func purgeRole(c *kit.Clients, name string) (err error) {
 	return err
 }
 
-// purgePolicy wants the policy attached to nobody: what it was attached to was made later, and has gone before it.
+// purgePolicy takes the policy away from all who have it, too.
 func purgePolicy(c *kit.Clients, arn string) (err error) {
 	note := func(e error) { err = errors.Join(err, gone(e)) }
+	attached := &iam.ListEntitiesForPolicyInput{PolicyArn: &arn, PolicyUsageFilter: types.PolicyUsageTypePermissionsPolicy}
+	note(kit.Run(c, c.IAM.ListEntitiesForPolicy, attached, func(o *iam.ListEntitiesForPolicyOutput) error {
+		for _, u := range o.PolicyUsers {
+			note(detachFromUser(c, *u.UserName, arn))
+		}
+		for _, g := range o.PolicyGroups {
+			note(detachFromGroup(c, *g.GroupName, arn))
+		}
+		for _, r := range o.PolicyRoles {
+			note(detachFromRole(c, *r.RoleName, arn))
+		}
+		return nil
+	}))
+	boundary := &iam.ListEntitiesForPolicyInput{PolicyArn: &arn, PolicyUsageFilter: types.PolicyUsageTypePermissionsBoundary}
+	note(kit.Run(c, c.IAM.ListEntitiesForPolicy, boundary, func(o *iam.ListEntitiesForPolicyOutput) error {
+		for _, u := range o.PolicyUsers {
+			note(kit.Run(c, c.IAM.DeleteUserPermissionsBoundary, &iam.DeleteUserPermissionsBoundaryInput{UserName: u.UserName}))
+		}
+		for _, r := range o.PolicyRoles {
+			note(kit.Run(c, c.IAM.DeleteRolePermissionsBoundary, &iam.DeleteRolePermissionsBoundaryInput{RoleName: r.RoleName}))
+		}
+		return nil
+	}))
 	note(kit.Run(c, c.IAM.ListPolicyVersions, &iam.ListPolicyVersionsInput{PolicyArn: &arn}, func(o *iam.ListPolicyVersionsOutput) error {
 		for _, v := range o.Versions {
 			if !v.IsDefaultVersion {

@@ -92,6 +92,7 @@ func Open(t testing.TB, o Options) *Target {
 		ca := certificateFile(t, tg.issuer.Certificate())
 		s := rig.Start(t, func(c *server.Config) {
 			c.KMSRegions, c.OIDCCA, c.ExplainDenials = []string{o.OtherRegion}, ca, true
+			c.MailboxBytes = 2 << 20 // which is soon full
 		})
 		tg.Endpoint, tg.Region, tg.CA, tg.http, root = s.API, s.Region, s.CAFile, s.HTTP, s.Root
 	}

@@ -14,9 +14,16 @@ import (
 // maxAliases is AWS's quota of aliases on one key.
 const maxAliases = 50
 
-// alias is the name of an alias that there is not yet, and its ARN.
+// alias is the name of an alias that there is not yet, and its ARN. It is deleted at the end if it was made.
 func alias(w *kit.World) (name, arn string) {
 	name = "alias/" + w.Name()
+	w.Cleanup(name, func(c *kit.Clients) error {
+		err := deleteAlias(c, name)
+		if code, _ := kit.CodeOf(err); code == "NotFoundException" {
+			return nil
+		}
+		return err
+	})
 	return name, w.ARN("kms", name)
 }
 
