@@ -59,6 +59,7 @@ type ackWriter struct {
 	id      string
 	started bool
 	closed  bool
+	lingers bool // the body can be read for a moment after the last ack
 	err     error
 	buf     []byte
 }
@@ -84,7 +85,7 @@ func (a *ackWriter) finish(err error) error {
 	defer a.mu.Unlock()
 	a.closed = true
 	if err == nil {
-		protocol.StopReading(a.w)
+		a.lingers = protocol.StopReading(a.w)
 		err = a.start()
 	}
 	if err != nil && a.started {

@@ -5,6 +5,7 @@ package kinesisvideomedia
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 
@@ -65,12 +66,20 @@ func putMediaOperation(s MediaServer) *protocol.Operation {
 		}
 		err := s.PutMedia(ctx, put)
 		if acks, ok := put.Acks.(*ackWriter); ok {
-			err = acks.finish(err)
+			if err = acks.finish(err); err == nil && acks.lingers {
+				drain(put.Body)
+			}
 		}
 		return put, err
 	}
 	op.Encode = func(http.ResponseWriter, string, any) error { return nil } // Call has answered
 	return op
+}
+
+// drain takes what the client goes on sending after its last ack, for as long as StopReading allows: net/http takes
+// 256 KB, less than a fragment, and then resets the connection, which can take the ack with it.
+func drain(body io.Reader) {
+	_, _ = io.Copy(io.Discard, body) // it ends with the body or at the deadline
 }
 
 func decodePutMedia(s *protocol.Service, r *protocol.Request) (*PutMediaInput, error) {

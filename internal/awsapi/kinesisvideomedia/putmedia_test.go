@@ -198,6 +198,21 @@ func TestPutMediaThatEndsEarlyClosesTheConnection(t *testing.T) {
 	}
 }
 
+// TestPutMediaRefusalReachesWhoIsStillSending: a producer that sends its fragment to the end before it looks for acks finds
+// the one that says why it was refused.
+func TestPutMediaRefusalReachesWhoIsStillSending(t *testing.T) {
+	t.Parallel() // the server lingers for a second
+	p := dial(t, listen(t, func(_ context.Context, in *PutMediaInput) error {
+		return in.Acks.WriteAck(Ack{EventType: AckError, ErrorCode: "KMS_KEY_DISABLED", ErrorId: 4501})
+	}), goodHeaders)
+	p.chunk(strings.Repeat("x", 16<<20)) // more than lies between the two
+	time.Sleep(600 * time.Millisecond)   // net/http resets after half a second
+	p.head()
+	if got := p.piece(); !strings.Contains(got, "KMS_KEY_DISABLED") {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestPutMediaErrorAfterAnAckCutsTheConnection(t *testing.T) {
 	t.Parallel() // the server lingers for a second
 	p := dial(t, listen(t, func(_ context.Context, in *PutMediaInput) error {

@@ -129,12 +129,14 @@ func fullDuplex(w http.ResponseWriter, r *http.Request) {
 const linger = time.Second
 
 // StopReading bounds what is still read of a request whose connection will not be
-// used again. Without it net/http waits for more of the body before it closes the
-// connection, and a producer that waits for us would wait long.
-func StopReading(w http.ResponseWriter) {
-	if w.Header().Get("Connection") == "close" {
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(linger)) // a recorder in a test cannot
+// used again, and says whether it is bounded. Without it net/http waits for more of
+// the body before it closes the connection, and a producer that waits for us would
+// wait long.
+func StopReading(w http.ResponseWriter) bool {
+	if w.Header().Get("Connection") != "close" {
+		return false
 	}
+	return http.NewResponseController(w).SetReadDeadline(time.Now().Add(linger)) == nil // a recorder in a test cannot
 }
 
 func (s *Service) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
