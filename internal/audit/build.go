@@ -38,7 +38,7 @@ func NewEvent(call *access.Call, o Outcome) Event {
 		UserAgent:           call.UserAgent,
 		AdditionalEventData: call.Data(),
 		RequestID:           call.RequestID,
-		ReadOnly:            Reads(call.Service, call.Operation),
+		ReadOnly:            reads(call.Service, call.Operation),
 		Resources:           resources(call, o.Account),
 		EventType:           APICall,
 		RecipientAccountID:  o.Account,
@@ -53,7 +53,7 @@ func NewEvent(call *access.Call, o Outcome) Event {
 	if params := parameters(call, o.Params, e.Resources); len(params) > 0 {
 		e.RequestParameters = params
 	}
-	if (!e.ReadOnly || handsOut(call.Service, call.Operation)) && o.Err == nil && len(o.Response) > 0 {
+	if ShowsResponse(call.Service, call.Operation) && o.Err == nil && len(o.Response) > 0 {
 		e.ResponseElements = o.Response
 	}
 	e.ErrorCode, e.ErrorMessage = errorOf(o.Err)

@@ -22,12 +22,12 @@ func serviceHost(principal string) string {
 	return name + ".amazonaws.com"
 }
 
-// Reads says whether an operation changes nothing that lasts. By its name it does when it is not one of
+// reads says whether an operation changes nothing that lasts. By its name it does when it is not one of
 // the readers'; the tables name the exceptions.
 //
 // Source: KMS Developer Guide, "Logging KMS API calls": cryptographic operations are read-only events. IAM
 // User Guide, "Logging IAM and STS API calls": so are the operations that hand out credentials.
-func Reads(service, operation string) bool {
+func reads(service, operation string) bool {
 	switch service {
 	case "kms":
 		if kmsCrypto(operation) {
@@ -82,7 +82,7 @@ func isData(service, operation string) bool {
 			return true
 		}
 	case "mailbox":
-		return Reads(service, operation) // cameras wait in them all the time; what changes a box is worth a look-up
+		return reads(service, operation) // cameras wait in them all the time; what changes a box is worth a look-up
 	case "s3":
 		return strings.Contains(operation, "Object") && !strings.HasSuffix(operation, "LockConfiguration") ||
 			strings.Contains(operation, "Multipart") || strings.HasPrefix(operation, "UploadPart") || operation == "ListParts"

@@ -17,6 +17,11 @@ func region(service, own string) string {
 	return own
 }
 
+// ShowsResponse says whether the record of a call that succeeds shows its response.
+func ShowsResponse(service, operation string) bool {
+	return !reads(service, operation) || handsOut(service, operation)
+}
+
 // handsOut says that a record shows the response although the operation is read-only: whom credentials were handed
 // out to, and which. Their secret parts are not in what comes here.
 //

@@ -234,7 +234,7 @@ func (x *exchange) record(out any, err error) error {
 	if x.in != nil && !errors.As(err, new(*access.Denied)) {
 		outcome.Params = protocol.AuditParams(x.in)
 	}
-	if err == nil && out != nil && !audit.Reads(x.call.Service, x.call.Operation) { // such an event has no response
+	if err == nil && out != nil && audit.ShowsResponse(x.call.Service, x.call.Operation) {
 		outcome.Response = protocol.AuditParams(out)
 	}
 	if auditErr := x.gateway.Audit.Record(context.WithoutCancel(x.ctx), audit.NewEvent(x.call, outcome)); auditErr != nil {
