@@ -51,12 +51,17 @@ type Config struct {
 	// QueueLength is how many events may wait for the writer before Record blocks; 0 means 1024. An event
 	// takes about 1 kB, at most 256 kB.
 	QueueLength int
+	// Settle names a row that is to be deleted in the transaction which writes the event of a request by that name:
+	// what promised the event until then. false says that there is none. It is called once for each event; nil: there
+	// are none.
+	Settle func(requestID, eventName string) (row []byte, ok bool)
 }
 
 // Log is the audit log. Its methods may be called concurrently. It owns one goroutine, which ends in Close.
 type Log struct {
 	*Reader
-	now func() time.Time
+	now    func() time.Time
+	settle func(requestID, eventName string) (row []byte, ok bool)
 
 	mu     sync.RWMutex // held for reading while an event is put into the queue
 	closed bool
@@ -104,7 +109,7 @@ func Open(ctx context.Context, c Config) (*Log, error) {
 		return nil, fmt.Errorf("audit: open: %w", err)
 	}
 	l := &Log{
-		Reader: reader, now: c.Now,
+		Reader: reader, now: c.Now, settle: c.Settle,
 		queue:   make(chan *entry, c.QueueLength),
 		nudge:   make(chan struct{}, 1),
 		closing: make(chan struct{}), done: make(chan struct{}),

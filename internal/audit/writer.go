@@ -32,6 +32,7 @@ type batch struct {
 	index   index
 	bytes   int
 	waiting []chan error
+	settled [][]byte    // rows to be deleted with it
 	urgent  bool        // somebody waits: write as soon as the queue is empty
 	due     bool        // the timer has run out: likewise
 	timer   *time.Timer // runs from the first event on; not the clock, which may be set back
@@ -125,6 +126,11 @@ func (w *writer) add(b *batch, n *entry) bool {
 	record := w.encoder.encode(e)
 	b.index.add(e, len(b.events))
 	b.events = append(b.events, record)
+	if w.log.settle != nil && e.RequestID != "" {
+		if row, ok := w.log.settle(e.RequestID, e.EventName); ok {
+			b.settled = append(b.settled, row)
+		}
+	}
 	b.bytes += len(record)
 	b.await(n)
 	return true
@@ -190,13 +196,13 @@ func (w *writer) commit(b *batch) error {
 	for i, p := range parts {
 		rows = append(rows, meta.KV{Key: blockKey(b.seq, i), Value: p})
 	}
-	err := w.write(next, rows)
+	err := w.write(next, rows, b.settled)
 	for err != nil {
 		w.fail(b, err)
 		if !w.pause() {
 			return err
 		}
-		err = w.write(next, rows)
+		err = w.write(next, rows, b.settled)
 	}
 	w.log.head.Store(&next)
 	w.recover()
@@ -204,9 +210,9 @@ func (w *writer) commit(b *batch) error {
 	return nil
 }
 
-// write commits rows and the head in one transaction, if the head is still the one we know. Repeating it
+// write commits rows and the head, and deletes what is settled, in one transaction, if the head is still the one we know. Repeating it
 // after an unknown outcome is harmless.
-func (w *writer) write(next head, rows []meta.KV) error {
+func (w *writer) write(next head, rows []meta.KV, settled [][]byte) error {
 	key, before, after := rowKey(kindHead), w.log.head.Load(), next.marshal()
 	return w.log.db.Update(context.Background(), func(tx meta.Tx) error {
 		now, err := tx.Get(key)
@@ -224,6 +230,9 @@ func (w *writer) write(next head, rows []meta.KV) error {
 		}
 		for _, kv := range rows {
 			tx.Put(kv.Key, kv.Value)
+		}
+		for _, row := range settled {
+			tx.Delete(row)
 		}
 		tx.Put(key, after)
 		return nil

@@ -26,6 +26,7 @@ import (
 	stsapi "github.com/obscura-video/obscura/internal/awsapi/sts"
 	"github.com/obscura-video/obscura/internal/envelope"
 	"github.com/obscura-video/obscura/internal/gateway"
+	"github.com/obscura-video/obscura/internal/meta"
 	"github.com/obscura-video/obscura/internal/meta/mem"
 	"github.com/obscura-video/obscura/internal/oidc"
 	"github.com/obscura-video/obscura/internal/policy"
@@ -59,15 +60,20 @@ type services struct {
 // before an error is in the result too, to be closed.
 func openServices(ctx context.Context, c Config, s *stores, e Endpoints, m *metrics, devices iot.Config) (v *services, err error) {
 	v = new(services)
-	if v.audit, err = audit.Open(ctx, audit.Config{DB: s.db, Now: c.Now}); err != nil {
+	owed := newPromises(c)
+	if v.audit, err = audit.Open(ctx, audit.Config{DB: s.db, Now: c.Now, Settle: owed.settle}); err != nil {
 		return v, err
 	}
+	if err := owed.keep(ctx, s.db, v.audit); err != nil {
+		return v, err
+	}
+	db := &promising{s.db, owed}
 	v.digests = digest.New(digest.Config{
 		DB: s.db, Root: s.root, Log: v.audit, Account: c.Account, Region: c.Region, Now: c.Now, Logger: c.Log,
 	})
 	v.authorizer = access.New(identities{v}, c.Account, c.Region, c.Now)
 	if v.iam, err = iam.New(ctx, iam.Config{
-		DB: s.db, Account: c.Account, Region: c.Region, Authorizer: v.authorizer, Now: c.Now, Log: c.Log,
+		DB: db, Account: c.Account, Region: c.Region, Authorizer: v.authorizer, Now: c.Now, Log: c.Log,
 	}); err != nil {
 		return v, err
 	}
@@ -76,18 +82,18 @@ func openServices(ctx context.Context, c Config, s *stores, e Endpoints, m *metr
 		return v, err
 	}
 	v.sts, err = sts.New(ctx, sts.Config{
-		DB: s.db, Account: c.Account, Directory: directory{v.iam}, Authorizer: v.authorizer, Certificates: identities{v},
+		DB: db, Account: c.Account, Directory: directory{v.iam}, Authorizer: v.authorizer, Certificates: identities{v},
 		Providers: v.iam, Tokens: tokens, Now: c.Now,
 	})
 	if err != nil {
 		return v, err
 	}
-	devices.DB, devices.Authorizer, devices.Sessions = s.db, v.authorizer, deviceSessions{v.sts}
+	devices.DB, devices.Authorizer, devices.Sessions = db, v.authorizer, deviceSessions{v.sts}
 	if v.iot, err = iot.New(ctx, devices); err != nil {
 		return v, err
 	}
 	v.kms, err = kms.New(kms.Config{
-		DB: s.db, Root: s.root, Access: v.authorizer, Account: c.Account, Region: c.Region, Further: c.KMSRegions, Now: c.Now,
+		DB: db, Root: s.root, Access: v.authorizer, Account: c.Account, Region: c.Region, Further: c.KMSRegions, Now: c.Now,
 		Happened: func(ctx context.Context, event, keyARN string) { v.keyEvent(ctx, c, event, keyARN) },
 	})
 	if errors.Is(err, kms.ErrRegion) {
@@ -97,17 +103,17 @@ func openServices(ctx context.Context, c Config, s *stores, e Endpoints, m *metr
 		return v, err
 	}
 	if v.trail, err = cloudtrail.New(cloudtrail.Config{
-		DB: s.db, Events: v.audit, Digests: v.digests, Authorizer: v.authorizer, Account: c.Account, Region: c.Region, Now: c.Now,
+		DB: db, Events: v.audit, Digests: v.digests, Authorizer: v.authorizer, Account: c.Account, Region: c.Region, Now: c.Now,
 		Keys: trailKeys{&keyService{kms: v.kms, audit: v.audit, account: c.Account, region: c.Region, principal: "cloudtrail." + c.Region + ".amazonaws.com"}},
 	}); err != nil {
 		return v, err
 	}
 	v.mailbox = mailbox.New(mailbox.Config{
-		DB: s.db, Account: c.Account, Region: c.Region, Authorizer: v.authorizer,
+		DB: db, Account: c.Account, Region: c.Region, Authorizer: v.authorizer,
 		MaxBytes: c.MailboxBytes, MaxObjects: c.MailboxObjects, Now: c.Now,
 	})
 	m.watchMailbox(v.mailbox.Waiting)
-	return v, v.openVideo(c, s, e, m)
+	return v, v.openVideo(c, s, db, e, m)
 }
 
 // openTokens makes what verifies the tokens of identity providers.
@@ -147,7 +153,7 @@ func (v *services) keyEvent(ctx context.Context, c Config, event, keyARN string)
 	}
 }
 
-func (v *services) openVideo(c Config, s *stores, e Endpoints, m *metrics) (err error) {
+func (v *services) openVideo(c Config, s *stores, db meta.DB, e Endpoints, m *metrics) (err error) {
 	ks := &keyService{
 		kms: v.kms, audit: v.audit, account: c.Account, region: c.Region,
 		principal: "kinesisvideo." + c.Region + ".amazonaws.com",
@@ -156,7 +162,7 @@ func (v *services) openVideo(c Config, s *stores, e Endpoints, m *metrics) (err 
 	// The spool's wrapped keys are kept in memory alone: when it is gone, so is what they sealed.
 	v.spoolKeys = envelope.New(mem.New(), ks, c.Now)
 	v.video, err = kinesisvideo.New(kinesisvideo.Config{
-		DB:         s.db,
+		DB:         db,
 		Archive:    kinesisvideo.Store{DB: s.db, Journal: s.journal, Keys: v.keys},
 		Spool:      kinesisvideo.Store{DB: s.spoolMeta, Journal: s.spool, Keys: v.spoolKeys},
 		Authorizer: v.authorizer,
