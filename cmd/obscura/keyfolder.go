@@ -50,6 +50,14 @@ const (
 	byFile       = "file" // its key lies beside it: the file system's permissions are all there is
 )
 
+// line is a command line to paste that goes on with the same keys.
+func (k *keyFolder) line(t *terminal, command string) string {
+	if k.dir != "" {
+		command += " --keys " + shellQuote(k.dir)
+	}
+	return t.pasteable(command)
+}
+
 // path is the folder, absolute.
 func (k *keyFolder) path() (string, error) {
 	dir := k.dir

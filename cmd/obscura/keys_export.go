@@ -69,6 +69,6 @@ func keysExport(ctx context.Context, t *terminal, o *exportOptions) error {
 		return err
 	}
 	fmt.Fprintf(t.out, "%s is on roster v%d: %s\n", o.name, r.Version, countMembers(r))
-	t.note("undo:  obscura roster remove %s", shellQuote(o.name))
+	t.note("undo:  %s", o.line(t, "obscura roster remove "+shellQuote(o.name)))
 	return nil
 }

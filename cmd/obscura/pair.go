@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -336,18 +337,23 @@ func (j *joiner) printPaired() error {
 	if j.o.camera {
 		undo = "obscura camera unpair"
 	}
-	fmt.Fprintln(j.t.out, "paired.   Undo: "+j.t.pasteable(undo))
+	fmt.Fprintln(j.t.out, "paired.   Undo: "+j.o.line(j.t, undo))
 	if j.o.camera {
-		j.t.note("next:  obscura camera --e2ee --stream %s --input demo", shellQuote(streamFor(me)))
+		j.t.note("next:  %s", j.o.line(j.t, "obscura camera --e2ee --stream "+streamFor(me)+" --input demo"))
 	} else {
-		j.t.note("next:  obscura view --stream front-door --output now.mp4")
+		j.t.note("next:  %s", j.o.line(j.t, "obscura view --stream front-door --output now.mp4"))
 	}
 	return nil
 }
 
-// streamFor is a name for a camera's stream: its own in small letters.
+// streamFor is a stream for a camera, quoted for a shell: its own name in small letters, if it may send there. The roster
+// does not tell the names of streams.
 func streamFor(m e2ee.Member) string {
-	return strings.ReplaceAll(strings.ToLower(cmp.Or(m.Name, "front-door")), " ", "-")
+	name := strings.ReplaceAll(strings.ToLower(cmp.Or(m.Name, "front-door")), " ", "-")
+	if len(m.Streams) > 0 && !slices.Contains(m.Streams, e2ee.StreamIDOf(name)) {
+		return "STREAM"
+	}
+	return shellQuote(name)
 }
 
 // countRecipients counts who can open what is sealed under a roster: "4 viewers, 1 recovery kit".

@@ -370,9 +370,10 @@ func (a *admitter) printAdmitted(m e2ee.Member) error {
 		return json.NewEncoder(a.t.out).Encode(rosterRowOf(m, a.member, r))
 	}
 	fmt.Fprintf(a.t.out, "Added %s. Roster v%d: %s\n", m.Name, r.Version, countMembers(r))
-	a.t.note("undo:  obscura roster remove %s", shellQuote(m.Name))
+	a.t.note("undo:  %s", a.o.line(a.t, "obscura roster remove "+shellQuote(m.Name)))
 	if m.Role == e2ee.RoleConsumer {
-		a.t.note("it sees what is recorded from now on; for what was before:  obscura grant --to %s --stream STREAM --from TIME --until TIME", shellQuote(m.Name))
+		a.t.note("it sees what is recorded from now on; for what was before:")
+		a.t.note("  %s", a.o.line(a.t, "obscura grant --to "+shellQuote(m.Name)+" --stream STREAM --from TIME --until TIME"))
 	}
 	return nil
 }

@@ -80,7 +80,7 @@ func rosterAdd(ctx context.Context, t *terminal, o *addOptions, file string) err
 	if err := m.NoteVerified(e.Fingerprint(), "request"); err != nil {
 		return m.explain(what, err)
 	}
-	return printAdded(t, m, e)
+	return o.printAdded(t, m, e)
 }
 
 func readRequest(t *terminal, file string) (household.Request, e2ee.Member, error) {
@@ -107,7 +107,7 @@ func readRequest(t *terminal, file string) (household.Request, e2ee.Member, erro
 	return q, m, err
 }
 
-func printAdded(t *terminal, m *member, e e2ee.Member) error {
+func (o *addOptions) printAdded(t *terminal, m *member, e e2ee.Member) error {
 	r, err := m.Roster()
 	if err != nil {
 		return err
@@ -119,7 +119,7 @@ func printAdded(t *terminal, m *member, e e2ee.Member) error {
 	fmt.Fprintln(t.out, pin)
 	t.note("Added %s (%s). Roster v%d: %s", e.Name, e.Fingerprint(), r.Version, countMembers(r))
 	t.note("on the device:  obscura keys join %s", pin)
-	t.note("undo:  obscura roster remove %s", shellQuote(e.Name))
+	t.note("undo:  %s", o.line(t, "obscura roster remove "+shellQuote(e.Name)))
 	return nil
 }
 
