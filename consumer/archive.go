@@ -133,6 +133,16 @@ func (c *Consumer) Archive(ctx context.Context, r Range) iter.Seq2[*Fragment, er
 // errNotAsked says that the service gave something else. It would again.
 var errNotAsked = errors.New("consumer: fragment was not asked for here")
 
+// Get iterates over the fragments of these numbers, as List gives them, in the order of the numbers.
+// Errors: *ResponseError; *MediaError for a fragment that is not there any more; the connection's.
+func (c *Consumer) Get(ctx context.Context, numbers ...string) iter.Seq2[*Fragment, error] {
+	return func(yield func(*Fragment, error) bool) {
+		if err := c.media(ctx, numbers, yield); err != nil && !errors.Is(err, errStopped) {
+			yield(nil, err)
+		}
+	}
+}
+
 // maxAttempts is how often a fragment is asked for on connections that break.
 const maxAttempts = 5
 

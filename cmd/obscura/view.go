@@ -3,10 +3,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"sync"
 	"syscall"
@@ -29,6 +29,7 @@ type viewOptions struct {
 	folder         keyFolder
 	grant          string
 	link           *household.GuestLink // of grant
+	giveUp         time.Duration        // on a server that does not answer; 0 for the default
 
 	start    consumer.Start
 	fromTime time.Time // zero for now and earliest
@@ -68,11 +69,19 @@ TIME is 14:32, "yesterday 14:32", 2026-11-22T14:32:07Z or -10m, by the camera's 
 	f.StringVar(&o.grant, "grant", "", "file with the line that obscura grant --guest printed; - for standard input")
 	o.folder.addFlags(f)
 	o.target.addFlags(f)
+	cmd.AddCommand(newViewServe(t))
 	return cmd
 }
 
 // settle checks the options and reads the times as of now.
 func (o *viewOptions) settle(t *terminal, now time.Time) error {
+	if err := o.settleTimes(t, now); err != nil {
+		return err
+	}
+	return o.settleOutput(t, now)
+}
+
+func (o *viewOptions) settleTimes(t *terminal, now time.Time) error {
 	if o.stream == "" {
 		return usageError{errors.New("view needs --stream; try: obscura view --stream front-door --output a.mp4")}
 	}
@@ -100,7 +109,7 @@ func (o *viewOptions) settle(t *terminal, now time.Time) error {
 		o.deadline = at
 		t.note("until %s", sayMoment(at))
 	}
-	return o.settleOutput(t, now)
+	return nil
 }
 
 func (o *viewOptions) settleOutput(t *terminal, now time.Time) (err error) {
@@ -143,19 +152,25 @@ func view(ctx context.Context, t *terminal, o *viewOptions) error {
 		return err
 	}
 	if o.output == "-" {
-		out, err := o.read(ctx, t, conn, t.out)
+		out, err := o.read(ctx, t, conn, newFootage(t.out, o.format), o.live)
 		if err == nil {
 			err = out.end
 		}
 		return err
 	}
+	return o.toFile(ctx, t, conn, o.live)
+}
+
+// toFile reads into a file that has its name only when all is in it.
+func (o *viewOptions) toFile(ctx context.Context, t *terminal, conn *connection, from origin) error {
 	f, err := createOutput(o.output)
 	if err != nil {
 		return err
 	}
-	out, err := o.read(ctx, t, conn, f)
+	file := newFootage(f, o.format)
+	out, err := o.read(ctx, t, conn, file, from)
 	switch {
-	case out.fragments == 0:
+	case file.fragments == 0:
 		return errors.Join(err, out.end, f.discard(), o.nothing(err, out.end))
 	case err != nil || out.end != nil:
 		t.note("what came so far is in %s", f.Name())
@@ -164,9 +179,9 @@ func view(ctx context.Context, t *terminal, o *viewOptions) error {
 	if err := f.keep(); err != nil {
 		return err
 	}
-	t.note("%s: %s, %d frames in %d fragments, %s", f.path, out.length().Round(time.Millisecond), out.frames, out.fragments, byteSize(out.bytes))
-	if out.skipped > 0 {
-		t.note("%d fragments were there already and are left out", out.skipped)
+	t.note("%s: %s, %d frames in %d fragments, %s", f.path, file.length().Round(time.Millisecond), file.frames, file.fragments, byteSize(file.bytes))
+	if file.skipped > 0 {
+		t.note("%d fragments were there already and are left out", file.skipped)
 	}
 	return nil
 }
@@ -182,17 +197,28 @@ func (o *viewOptions) nothing(errs ...error) error {
 	}
 }
 
-// viewed is what a view has read. end is why it is not all that was asked for; nil if it is.
-type viewed struct {
-	*footage
-	end error
+// sink takes what a view reads.
+type sink interface {
+	// add takes a whole fragment, addPart some frames of one; whole says that they are its last.
+	add(f *consumer.Fragment) error
+	addPart(f *consumer.Fragment, whole bool) error
+	// cut says that the rest of the fragment does not come, gap that something is missing before the next one.
+	cut()
+	gap()
+	close() error
+	tally() tally
 }
 
-func (v *viewed) length() time.Duration {
-	if v.fragments == 0 {
-		return 0
-	}
-	return v.footage.end.Sub(v.zero)
+// tally is what a sink has taken.
+type tally struct {
+	fragments, frames, bytes int64
+	end                      time.Time // of the latest frame
+}
+
+// viewed is what a view has read. end is why it is not all that was asked for; nil if it is.
+type viewed struct {
+	sink
+	end error
 }
 
 // errIdleLongEnough is why reading ends although nothing is wrong.
@@ -200,6 +226,14 @@ var errIdleLongEnough = errors.New("no more media")
 
 // untilGrace is how long media of before --until may be late once that time has passed.
 const untilGrace = 5 * time.Second
+
+// origin is where a view reads from.
+type origin func(context.Context, *consumer.Consumer) iter.Seq2[consumer.Event, error]
+
+// live reads from the start on, for as long as there is something to come.
+func (o *viewOptions) live(ctx context.Context, c *consumer.Consumer) iter.Seq2[consumer.Event, error] {
+	return c.Events(ctx, o.start)
+}
 
 // reading is one run over a stream.
 type reading struct {
@@ -211,14 +245,14 @@ type reading struct {
 }
 
 // read reads until there is a reason to end. The error is one of writing or of the service.
-func (o *viewOptions) read(ctx context.Context, t *terminal, conn *connection, w io.Writer) (*viewed, error) {
-	out := &viewed{footage: newFootage(w, o.format)}
+func (o *viewOptions) read(ctx context.Context, t *terminal, conn *connection, into sink, from origin) (*viewed, error) {
+	out := &viewed{sink: into}
 	m, done, err := o.viewer(ctx, t, conn)
 	if err != nil {
 		return out, err
 	}
 	defer done()
-	co := consumer.Options{StreamName: o.stream, GiveUpAfter: 30 * time.Second, Log: t.log()}
+	co := consumer.Options{StreamName: o.stream, GiveUpAfter: cmp.Or(o.giveUp, 30*time.Second), Log: t.log()}
 	conn.forConsumer(&co)
 	c, err := consumer.Open(co)
 	if err != nil {
@@ -229,7 +263,7 @@ func (o *viewOptions) read(ctx context.Context, t *terminal, conn *connection, w
 	defer cancel(nil)
 	idle := o.watchIdle(cancel)
 	defer idle.stop()
-	sealed, events, stop, err := o.recognise(idle.watch(c.Events(running, o.start)), m)
+	sealed, events, stop, err := o.recognise(idle.watch(from(running, c)), m)
 	if err != nil {
 		return out, err
 	}
@@ -254,7 +288,7 @@ func (o *viewOptions) readPlain(ctx context.Context, r *reading) error {
 		if err := r.out.add(f); err != nil {
 			return o.explainWrite(r.conn, r.out, f, err)
 		}
-		r.bar.see(r.out.footage, f.Behind)
+		r.bar.see(r.out.tally(), f.Behind)
 	}
 	return r.out.close()
 }
@@ -383,10 +417,13 @@ func viewProgress(t *terminal, stream string) *viewBar {
 	return b
 }
 
-func (b *viewBar) see(f *footage, behind time.Duration) {
+func (b *viewBar) see(n tally, behind time.Duration) {
+	if b == nil {
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.bytes, b.frames, b.end, b.behind = f.bytes, f.frames, f.end, behind
+	b.bytes, b.frames, b.end, b.behind = n.bytes, n.frames, n.end, behind
 }
 
 // trust makes the bar show what is known of the camera.

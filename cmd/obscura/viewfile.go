@@ -39,6 +39,18 @@ type footage struct {
 	end                      time.Time
 }
 
+func (o *footage) tally() tally { return tally{o.fragments, o.frames, o.bytes, o.end} }
+
+func (o *footage) length() time.Duration {
+	if o.fragments == 0 {
+		return 0
+	}
+	return o.end.Sub(o.zero)
+}
+
+// gap needs nothing in a file: times tell.
+func (o *footage) gap() {}
+
 // muxer puts the fragments into a container.
 type muxer interface {
 	add(f *consumer.Fragment, zero time.Time) error

@@ -24,6 +24,7 @@ func (v *sealedView) refused(s *consumer.Sealed) error {
 		return nil
 	}
 	v.state.count(0, 1)
+	v.out.gap()
 	if e.Code.Tampered() {
 		v.state.say("tampered")
 		return v.tampered(s)
@@ -79,7 +80,7 @@ func (v *sealedView) tampered(s *consumer.Sealed) error {
 	default:
 		p.Why = fmt.Sprintf("tampered: fragment …%s is not what the camera signed; playback stopped. %s", number, e)
 	}
-	if after := v.out.footage.end; !after.IsZero() {
+	if after := v.out.tally().end; !after.IsZero() {
 		v.t.note("the last that is good is of %s", sayMoment(after))
 	}
 	p.Next = "whoever runs the server can tell more; what is before and after can be viewed with --from and --until"
@@ -143,7 +144,7 @@ func (v *sealedView) finish(err error) error {
 	confirmed, missing, refused := v.state.totals()
 	v.t.note("%s confirmed, %d missing, %d refused", count(int(confirmed), "fragment", "fragments"), missing, refused)
 	var known *problem
-	if v.out.fragments == 0 && v.last != nil && !errors.As(err, &known) {
+	if v.out.tally().fragments == 0 && v.last != nil && !errors.As(err, &known) {
 		return v.noKey(v.last)
 	}
 	return err

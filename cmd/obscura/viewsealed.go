@@ -171,6 +171,9 @@ func (v *sealedView) confirmed(s *consumer.Sealed) (done bool, err error) {
 		v.tellGap(r) // it may be of before
 		return true, nil
 	}
+	if r.Missing > 0 || r.Unlinked {
+		v.out.gap()
+	}
 	if err := v.write(s, true); err != nil {
 		return false, err
 	}
@@ -188,7 +191,7 @@ func (v *sealedView) confirmed(s *consumer.Sealed) (done bool, err error) {
 	if r.Last {
 		v.t.note("stopped: at %s, signed by the camera", sayMoment(v.end(r)))
 	}
-	v.bar.see(v.out.footage, s.Said.Behind)
+	v.bar.see(v.out.tally(), s.Said.Behind)
 	return false, nil
 }
 
@@ -201,8 +204,8 @@ func (v *sealedView) tellAge(r *e2ee.Report) {
 
 // end is the time of the last frame, or of the report's fragment if nothing is written yet.
 func (v *sealedView) end(r *e2ee.Report) time.Time {
-	if v.out.footage.end.After(r.Capture) {
-		return v.out.footage.end
+	if v.out.tally().end.After(r.Capture) {
+		return v.out.tally().end
 	}
 	return r.Capture
 }

@@ -49,6 +49,14 @@ type served struct {
 // serve shows fragments to the viewer as if a server had sent them. aborted are numbers that are cut short, and come once more.
 func (h *sealedHome) serve(o *viewOptions, fragments []*consumer.Fragment, aborted ...int) served {
 	h.t.Helper()
+	var file bytes.Buffer
+	out := h.serveInto(newFootage(&file, o.format), o, fragments, aborted...)
+	out.file = file.Bytes()
+	return out
+}
+
+func (h *sealedHome) serveInto(into sink, o *viewOptions, fragments []*consumer.Fragment, aborted ...int) served {
+	h.t.Helper()
 	o.stream = "door"
 	said, err := os.Create(filepath.Join(h.t.TempDir(), "stderr"))
 	if err != nil {
@@ -63,8 +71,7 @@ func (h *sealedHome) serve(o *viewOptions, fragments []*consumer.Fragment, abort
 		h.t.Fatal(err)
 	}
 	defer c.Close()
-	var file bytes.Buffer
-	r := &reading{conn: h.conn, c: c, out: &viewed{footage: newFootage(&file, o.format)}, bar: viewProgress(t, o.stream)}
+	r := &reading{conn: h.conn, c: c, out: &viewed{sink: into}, bar: viewProgress(t, o.stream)}
 	r.events = func(yield func(consumer.Event, error) bool) {
 		for i, f := range fragments {
 			if slices.Contains(aborted, i) {
@@ -89,7 +96,7 @@ func (h *sealedHome) serve(o *viewOptions, fragments []*consumer.Fragment, abort
 	if readErr != nil {
 		h.t.Fatal(readErr)
 	}
-	return served{file.Bytes(), string(text), r.out, err}
+	return served{nil, string(text), r.out, err}
 }
 
 func earliestToFile() *viewOptions {
@@ -123,19 +130,20 @@ func TestSealedView(t *testing.T) {
 	t.Run("tells who is not on the roster", h.tellsWhoIsNotOnTheRoster)
 }
 
-func (h *sealedHome) saysWhatTheServerDid(t *testing.T, whole []*consumer.Fragment) {
-	copied := func() []*consumer.Fragment {
-		out := make([]*consumer.Fragment, len(whole))
-		for i, f := range whole {
-			c := *f
-			c.Frames = slices.Clone(f.Frames)
-			for k := range c.Frames {
-				c.Frames[k].Data = bytes.Clone(c.Frames[k].Data)
-			}
-			out[i] = &c
+func copyFragments(whole []*consumer.Fragment) []*consumer.Fragment {
+	out := make([]*consumer.Fragment, len(whole))
+	for i, f := range whole {
+		c := *f
+		c.Frames = slices.Clone(f.Frames)
+		for k := range c.Frames {
+			c.Frames[k].Data = bytes.Clone(c.Frames[k].Data)
 		}
-		return out
+		out[i] = &c
 	}
+	return out
+}
+
+func (h *sealedHome) saysWhatTheServerDid(t *testing.T, whole []*consumer.Fragment) {
 	for _, tc := range []struct {
 		name  string
 		spoil func([]*consumer.Fragment) []*consumer.Fragment
@@ -179,9 +187,9 @@ func (h *sealedHome) saysWhatTheServerDid(t *testing.T, whole []*consumer.Fragme
 		}, exitDone, []string{"times that are -1h0m0s off", "3 fragments confirmed"}, 3},
 	} {
 		for _, o := range []*viewOptions{earliestToFile(), earliestToPipe()} {
-			got := h.serve(o, tc.spoil(copied()))
-			if exitOf(got.err) != tc.exit || got.out.fragments != tc.kept {
-				t.Errorf("%s, to %s: exit %d, want %d; %d fragments, want %d\n%v\n%s", tc.name, o.output, exitOf(got.err), tc.exit, got.out.fragments, tc.kept, got.err, got.stderr)
+			got := h.serve(o, tc.spoil(copyFragments(whole)))
+			if exitOf(got.err) != tc.exit || got.out.tally().fragments != tc.kept {
+				t.Errorf("%s, to %s: exit %d, want %d; %d fragments, want %d\n%v\n%s", tc.name, o.output, exitOf(got.err), tc.exit, got.out.tally().fragments, tc.kept, got.err, got.stderr)
 			}
 			says(t, got.stderr, tc.says...)
 			if got := h.confirmedOnly(o, got.file, tc.kept); got != "" {
@@ -217,8 +225,8 @@ func (h *sealedHome) writesOnce(t *testing.T, whole []*consumer.Fragment) {
 // startsAgain begins a live view with the fragment that the one before has confirmed last.
 func (h *sealedHome) startsAgain(t *testing.T, whole []*consumer.Fragment) {
 	got := h.serve(&viewOptions{from: "now", output: "-", format: formatMKV}, whole[2:])
-	if got.err != nil || got.out.fragments != 0 {
-		t.Errorf("%d fragments, %v\n%s", got.out.fragments, got.err, got.stderr)
+	if got.err != nil || got.out.tally().fragments != 0 {
+		t.Errorf("%d fragments, %v\n%s", got.out.tally().fragments, got.err, got.stderr)
 	}
 }
 

@@ -111,6 +111,9 @@ func (f *Fragment) Init() (*Piece, error) {
 	return out, p.begin(f, out)
 }
 
+// Fits tells whether the init segment of tracks serves for the fragment.
+func (f *Fragment) Fits(tracks []fmp4.Track) bool { return sameTracks(tracks, f.Tracks) }
+
 // Segment makes a segment on its own, number counting from 0, with times since zero. Errors are those of fmp4, wrapped.
 func (f *Fragment) Segment(number uint32, zero time.Time) ([]byte, error) {
 	return fmp4.AppendFragment(nil, f.Tracks, number+1, f.samples(zero), endOf(f.End, zero))
