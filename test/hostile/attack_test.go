@@ -46,6 +46,7 @@ func TestMaliciousServer(t *testing.T) {
 		})
 	}
 	t.Run("obscura camera", func(t *testing.T) { t.Parallel(); w.attackCamera(t) })
+	w.attackMailbox(t)
 	for _, a := range attacksOnMedia() {
 		for _, how := range a.all() {
 			t.Run(a.name+"/"+how.name, func(t *testing.T) {
@@ -127,5 +128,15 @@ func (w *world) honest(t *testing.T, believed []string) {
 	}
 	if pictured != 14*2*pictures {
 		t.Errorf("he who believes sees %d frames of an honest server", pictured)
+	}
+}
+
+func (w *world) attackMailbox(t *testing.T) {
+	h := w.newHouse()
+	t.Run("mailbox/honest", func(t *testing.T) { t.Parallel(); h.honest(t) })
+	believed := h.credulous(t, h.box)
+	for _, a := range attacksOnMailbox() {
+		t.Run("mailbox/"+a.name, func(t *testing.T) { t.Parallel(); h.attack(t, &a) })
+		t.Run("mailbox/"+a.name+"/somebody who believes", func(t *testing.T) { t.Parallel(); h.attackCredulous(t, &a, believed) })
 	}
 }

@@ -60,11 +60,7 @@ func (w *world) rewrapped(of *taken) *e2eetest.Fragment {
 
 // stolen is the signing key of a camera that was stolen.
 func (w *world) stolen(name string) ed25519.PrivateKey {
-	store, err := e2ee.OpenKeyStore(w.path(name), protector(w.path(name)))
-	w.ok(err)
-	seed, err := store.Load("producer")
-	w.ok(err)
-	return ed25519.NewKeyFromSeed(seed)
+	return ed25519.NewKeyFromSeed(w.secretOf(name, "producer"))
 }
 
 // readable is a fragment that anybody can read, of the server's making.

@@ -27,14 +27,7 @@ type believer struct {
 
 func (w *world) believer(t testing.TB) *believer {
 	t.Helper()
-	store, err := e2ee.OpenKeyStore(w.path("Vera"), protector(w.path("Vera")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	seed, err := store.Load("kem-0000000001")
-	if err != nil {
-		t.Fatal(err)
-	}
+	seed := w.secretOf("Vera", "kem-0000000001")
 	return &believer{w.vera.Fingerprint(), seed, w.door.Fingerprint(), map[string]*e2eetest.Secret{}, nil}
 }
 

@@ -279,7 +279,7 @@ func (w *world) checkWritten(t *testing.T, a *programAttack, written []byte) {
 // TestProgram of a camera: whatever its mailbox says, it seals for the people on the roster and nobody else.
 func (w *world) attackCamera(t *testing.T) {
 	mallory, _ := w.copyOf(t, "Mallory")
-	next := w.outsiders(t, mallory)
+	next := outsiders(t, w.owner.Trust().Signed(), mallory, "")
 	version := w.owner.Trust().Pin().Version
 	p := w.lieTo(t, lies{get: func(key string, body []byte) []byte {
 		if key == rosterKey(version+1) {

@@ -50,6 +50,7 @@ type world struct {
 	box                                household.Mailbox
 	owner, door, garden, vera, mallory *household.Device
 	malloryKey                         []byte // seed
+	fifth                              []byte // roster
 
 	truth  []*taken       // every fragment, in order of stream and capture
 	stored map[string]int // fragments by stream
@@ -95,10 +96,7 @@ func newWorld(t testing.TB) *world {
 	w.garden = w.admit("Garden", e2ee.RoleProducer, "garden")
 	w.vera = w.admit("Vera", e2ee.RoleConsumer)
 	w.mallory = w.admit("Mallory", e2ee.RoleConsumer)
-	store, err := e2ee.OpenKeyStore(w.path("Mallory"), protector(w.path("Mallory")))
-	w.ok(err)
-	w.malloryKey, err = store.Load("kem-0000000001")
-	w.ok(err)
+	w.malloryKey, w.fifth = w.secretOf("Mallory", "kem-0000000001"), w.owner.Trust().Signed()
 	w.record()
 	w.readTruth("door")
 	w.readTruth("garden")
