@@ -3,6 +3,7 @@
 package hostile
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -47,6 +48,13 @@ func TestMaliciousServer(t *testing.T) {
 	}
 	t.Run("obscura camera", func(t *testing.T) { t.Parallel(); w.attackCamera(t) })
 	w.attackMailbox(t)
+	for _, byCode := range []bool{true, false} {
+		t.Run(fmt.Sprintf("pairing/honest/%v", byCode), func(t *testing.T) { t.Parallel(); w.honestPairing(t, byCode) })
+	}
+	t.Run("pairing/people who do not compare", func(t *testing.T) { t.Parallel(); w.carelessPairing(t) })
+	for _, a := range attacksOnPairing() {
+		t.Run("pairing/"+a.name, func(t *testing.T) { t.Parallel(); w.attackPairing(t, &a) })
+	}
 	for _, a := range attacksOnMedia() {
 		for _, how := range a.all() {
 			t.Run(a.name+"/"+how.name, func(t *testing.T) {

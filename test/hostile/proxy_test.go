@@ -51,6 +51,8 @@ type lies struct {
 	put func(key string, body []byte) []byte
 	// objects alters what ListObjects gives: keys.
 	objects func(prefix string, keys []string) []string
+	// asked is told the prefix of each ListObjects when it comes.
+	asked func(prefix string)
 	// open lets GetMedia wait for more at its end, as the honest server does, instead of ending it for good.
 	open bool
 }
@@ -164,6 +166,11 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.getObject(w, r)
 	case strings.HasSuffix(target, ".PutObject") && p.lies.put != nil:
 		p.putObject(w, r)
+	case strings.HasSuffix(target, ".ListObjects") && p.lies.asked != nil:
+		body, in := readObject(r)
+		p.lies.asked(in.Prefix)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		p.through.ServeHTTP(w, r)
 	case strings.HasSuffix(target, ".ListObjects") && p.lies.objects != nil:
 		p.listObjects(w, r)
 	default:
