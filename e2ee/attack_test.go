@@ -379,6 +379,25 @@ func TestGapIsReported(t *testing.T) {
 	}
 }
 
+// TestAnotherRosterHalts: that a camera has been shown another roster is no mishap of one fragment.
+func TestAnotherRosterHalts(t *testing.T) {
+	w := newWorld(t)
+	base := w.roster
+	w.ok(w.trust.Advance(w.change(func(r *Roster) { r.Issued = r.Issued.Add(time.Second) })))
+	s := w.sealer(nil)
+	f := w.produceAll(s, 2)
+	w.roster = base
+	w.change(func(*Roster) {})
+	o := w.opener(w.anna.fp)
+	_, _, err := consume(o, f[0])
+	if codeOf(err) != ErrRosterFork || !codeOf(err).Tampered() {
+		t.Fatal(err)
+	}
+	if _, err2 := o.Block(f[1][0]); err2 != err {
+		t.Fatalf("goes on: %v", err2)
+	}
+}
+
 func TestTamperingHaltsUntilResume(t *testing.T) {
 	w := newWorld(t)
 	f := w.produceAll(w.sealer(nil), 3)

@@ -137,8 +137,8 @@ func (c Code) String() string { name, _ := c.text(); return name }
 func (c Code) Error() string { name, s := c.text(); return s + " (" + name + ")" }
 
 // Tampered reports whether the code means that somebody between producer and consumer changed, left out or replayed
-// something. A missing key, and a server that refuses, are not tampering.
-func (c Code) Tampered() bool { return c >= ErrFormat && c <= ErrFork }
+// something, or has shown them different rosters. A missing key, and a server that refuses, are not tampering.
+func (c Code) Tampered() bool { return c >= ErrFormat && c <= ErrFork || c == ErrRosterFork }
 
 // Error is a refusal with its place. Fields that were not known when it happened are zero.
 type Error struct {

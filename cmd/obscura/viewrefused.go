@@ -77,6 +77,8 @@ func (v *sealedView) tampered(s *consumer.Sealed) error {
 		p.Why = "plaintext refused: this stream is end-to-end encrypted, but the server sent a readable fragment; not shown"
 	case e2ee.ErrProducer:
 		p.Why = fmt.Sprintf("tampered: fragment …%s is by none of the cameras that the roster has for this stream at its time; playback stopped. %s", number, e)
+	case e2ee.ErrRosterFork:
+		p.Why = fmt.Sprintf("tampered: the camera has been shown another roster than this device; a server that shows different rosters to different devices looks like this. %s", e)
 	default:
 		p.Why = fmt.Sprintf("tampered: fragment …%s is not what the camera signed; playback stopped. %s", number, e)
 	}
