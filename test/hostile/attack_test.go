@@ -48,6 +48,8 @@ func TestMaliciousServer(t *testing.T) {
 	}
 	t.Run("obscura camera", func(t *testing.T) { t.Parallel(); w.attackCamera(t) })
 	w.attackMailbox(t)
+	w.attackMemory(t)
+	t.Run("secrecy", func(t *testing.T) { t.Parallel(); w.attackSecrecy(t) })
 	for _, byCode := range []bool{true, false} {
 		t.Run(fmt.Sprintf("pairing/honest/%v", byCode), func(t *testing.T) { t.Parallel(); w.honestPairing(t, byCode) })
 	}
@@ -141,6 +143,7 @@ func (w *world) honest(t *testing.T, believed []string) {
 
 func (w *world) attackMailbox(t *testing.T) {
 	h := w.newHouse()
+	t.Run("mailbox/shows two owners different mailboxes", func(t *testing.T) { t.Parallel(); h.attackFork(t) })
 	t.Run("mailbox/honest", func(t *testing.T) { t.Parallel(); h.honest(t) })
 	believed := h.credulous(t, h.box)
 	for _, a := range attacksOnMailbox() {

@@ -131,3 +131,8 @@ func join(all []*fragment) (b []byte) {
 	}
 	return b
 }
+
+func sorted(keys []string) []string {
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
