@@ -85,12 +85,16 @@ func (l *Reader) readJobs(ctx context.Context, from, to uint64, work, order chan
 		} else if j.err == nil {
 			return
 		}
-		for _, to := range []chan<- *job{order, work} {
-			select {
-			case to <- j:
-			case <-ctx.Done():
-				return
-			}
+		select {
+		case order <- j:
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case work <- j:
+		case <-ctx.Done():
+			close(j.done) // somebody may wait for it
+			return
 		}
 		if j.err != nil {
 			return

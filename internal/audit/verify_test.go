@@ -4,6 +4,7 @@ package audit
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -291,6 +292,32 @@ func copyRows(t *testing.T, from, to meta.DB) {
 		})
 		if err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// TestVerifyEndsWithItsContext wherever it is.
+func TestVerifyEndsWithItsContext(t *testing.T) {
+	l := open(t, mem.New())
+	for i := range 600 {
+		record(t, l, event("alice", "kms", fmt.Sprintf("Describe%d", i)))
+		if i%2 == 1 {
+			if err := l.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for stop := range 40 {
+		ctx, cancel := context.WithCancel(t.Context())
+		n := 0
+		_, err := l.VerifyRange(ctx, Verification{Visit: func(*Run) error {
+			if n++; n == stop*7 {
+				cancel()
+			}
+			return nil
+		}})
+		if cancel(); stop > 0 && !errors.Is(err, context.Canceled) {
+			t.Errorf("after %d blocks: %v", stop*7, err)
 		}
 	}
 }
