@@ -12,11 +12,10 @@ import (
 	"github.com/obscura-video/obscura/test/rig"
 )
 
-// Trades is every kind of paperwork there is, done on s. CloudTrail's is not among it: a trail needs a bucket, and
-// there is no S3 to have one.
+// Trades is every kind of paperwork there is, done on s.
 func Trades(s *rig.Server) []Trade {
 	return []Trade{
-		keyTrade(s), importTrade(s), userTrade(s), roleTrade(s), thingTrade(s), enrolTrade(s), streamTrade(s), boxTrade(s),
+		keyTrade(s), importTrade(s), userTrade(s), roleTrade(s), thingTrade(s), enrolTrade(s), trailTrade(s), streamTrade(s), boxTrade(s),
 	}
 }
 

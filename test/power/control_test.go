@@ -35,7 +35,7 @@ func runOffice(t *testing.T, data string, dice *vfstest.Dice, cuts int, lie func
 	makeDurable(t, mem, data)
 	s, stop := rig.Run(t, onDisk(data, vfstest.WithWriteBack(lie(mem), dice.IntN(60), dice)))
 	defer stop()
-	office := clerk.Open(s, "")
+	office := clerk.Open(s)
 	ctx, cancel := context.WithCancel(t.Context())
 	var clerks sync.WaitGroup
 	clerks.Go(func() { office.Work(ctx) })
