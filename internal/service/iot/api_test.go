@@ -107,6 +107,7 @@ func TestErrorsAreAWSs(t *testing.T) {
 	w.want("InvalidRequestException")(w.DeleteThing(ctx, &api.DeleteThingInput{ThingName: &name}))
 	w.want("")(w.DeleteThing(ctx, &api.DeleteThingInput{ThingName: &nope}))
 
+	w.want("ResourceNotFoundException")(w.ListPrincipalThings(ctx, &api.ListPrincipalThingsInput{Principal: new(w.arn("cert", unknown))}))
 	w.want("ResourceNotFoundException")(w.DescribeCertificate(ctx, &api.DescribeCertificateInput{CertificateId: &unknown}))
 	w.want("ResourceNotFoundException")(w.UpdateCertificate(ctx, &api.UpdateCertificateInput{CertificateId: &unknown, NewStatus: new("ACTIVE")}))
 	w.want("CertificateStateException")(w.DeleteCertificate(ctx, &api.DeleteCertificateInput{CertificateId: &id}))

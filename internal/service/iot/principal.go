@@ -80,7 +80,7 @@ func (s *Service) ListThingPrincipals(ctx context.Context, in *api.ListThingPrin
 	return out, err
 }
 
-// ListPrincipalThings lists the names of the things that a certificate is attached to. Errors: InvalidRequestException.
+// ListPrincipalThings lists the names of the things that a certificate is attached to. Errors: ResourceNotFoundException, InvalidRequestException.
 func (s *Service) ListPrincipalThings(ctx context.Context, in *api.ListPrincipalThingsInput) (*api.ListPrincipalThingsOutput, error) {
 	if err := s.allow(ctx, "ListPrincipalThings", *in.Principal); err != nil {
 		return nil, err
@@ -88,6 +88,10 @@ func (s *Service) ListPrincipalThings(ctx context.Context, in *api.ListPrincipal
 	id, err := s.certificateOf(*in.Principal)
 	if err != nil {
 		return nil, err
+	}
+	err = s.db.View(ctx, func(r meta.Reader) error { _, err := get[certificate](r, rowCertificate, id); return err })
+	if err != nil {
+		return nil, orNotFound(err, "Certificate", id)
 	}
 	out := &api.ListPrincipalThingsOutput{Things: []string{}}
 	out.NextToken, err = list(ctx, s, page{token: in.NextToken, most: in.MaxResults}, func(name string, _ *link) bool {
