@@ -6,8 +6,10 @@ package conformance
 
 import (
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -16,6 +18,7 @@ import (
 
 	cloudtrailapi "github.com/obscura-video/obscura/internal/awsapi/cloudtrail"
 	iamapi "github.com/obscura-video/obscura/internal/awsapi/iam"
+	iotapi "github.com/obscura-video/obscura/internal/awsapi/iot"
 	kvapi "github.com/obscura-video/obscura/internal/awsapi/kinesisvideo"
 	archiveapi "github.com/obscura-video/obscura/internal/awsapi/kinesisvideoarchivedmedia"
 	mediaapi "github.com/obscura-video/obscura/internal/awsapi/kinesisvideomedia"
@@ -33,14 +36,16 @@ func apis() []*protocol.Service {
 		kmsapi.New(kmsapi.Unimplemented{}), kvapi.New(kvapi.Unimplemented{}),
 		mediaapi.New(mediaapi.Unimplemented{}), archiveapi.New(archiveapi.Unimplemented{}),
 		iamapi.New(iamapi.Unimplemented{}), stsapi.New(stsapi.Unimplemented{}), cloudtrailapi.New(cloudtrailapi.Unimplemented{}),
-		mailboxapi.New(mailboxapi.Unimplemented{}),
+		iotapi.New(iotapi.Unimplemented{}), mailboxapi.New(mailboxapi.Unimplemented{}),
 	}
 }
 
 // asked is one operation with a request that the wire's validation lets through.
 type asked struct {
-	op   *protocol.Operation
-	body string
+	op     *protocol.Operation
+	target string // path and query
+	header http.Header
+	body   string
 }
 
 func (a asked) name() string { return a.op.Service.Name + "/" + a.op.Name }
@@ -56,13 +61,27 @@ func (a asked) action() string {
 
 func askedOf(t *testing.T, op *protocol.Operation) asked {
 	if op.StreamsIn {
-		return asked{op: op}
+		return asked{op: op, target: op.Path}
 	}
 	in := exampleInput(t, op)
 	if op.Service.Protocol == protocol.Query {
-		return asked{op, form(op, in)}
+		return asked{op: op, target: op.Path, body: form(op, in)}
 	}
-	return asked{op, string(in.(interface{ AppendJSON([]byte) []byte }).AppendJSON(nil))}
+	return written(t, op, in)
+}
+
+// written is what a client sends of an input.
+func written(t *testing.T, op *protocol.Operation, in any) (a asked) {
+	t.Helper()
+	errNotSent := errors.New("not sent")
+	c := protocol.Client{Service: op.Service, Endpoint: "https://example.org", Sign: func(r *http.Request, payload []byte) error {
+		a = asked{op, r.URL.RequestURI(), r.Header, string(payload)}
+		return errNotSent
+	}}
+	if err := c.Do(t.Context(), op.Name, in, nil); !errors.Is(err, errNotSent) {
+		t.Fatalf("%s: %v", op.Name, err)
+	}
+	return a
 }
 
 // answer is what came of a call; code is empty for success.
@@ -77,18 +96,13 @@ func (a answer) String() string { return fmt.Sprintf("%d %s: %s", a.status, a.co
 func (a asked) ask(t *testing.T, s *rig.Server, c sigv4.Credentials) answer {
 	t.Helper()
 	op := a.op
-	r, err := http.NewRequestWithContext(t.Context(), op.Method, s.API+op.Path, strings.NewReader(a.body))
+	r, err := http.NewRequestWithContext(t.Context(), op.Method, s.API+a.target, strings.NewReader(a.body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	switch op.Service.Protocol {
-	case protocol.JSON11:
-		r.Header.Set("Content-Type", "application/x-amz-json-1.1")
-		r.Header.Set("X-Amz-Target", op.Service.TargetPrefix+"."+op.Name)
-	case protocol.Query:
+	maps.Copy(r.Header, a.header)
+	if op.Service.Protocol == protocol.Query {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	default:
-		r.Header.Set("Content-Type", "application/json")
 	}
 	hash := sigv4.HashBody([]byte(a.body))
 	if op.StreamsIn {

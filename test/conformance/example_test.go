@@ -38,11 +38,12 @@ func exampleInput(t *testing.T, op *protocol.Operation) any {
 	return nil
 }
 
+// emptyRequest has no members, in its path neither.
 func emptyRequest(op *protocol.Operation) *protocol.Request {
-	if op.Service.Protocol != protocol.Query {
-		return &protocol.Request{Body: []byte("{}")}
+	body := "{}"
+	if op.Service.Protocol == protocol.Query {
+		body = "Action=" + op.Name
 	}
-	body := "Action=" + op.Name
 	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	return &protocol.Request{HTTP: r, Body: []byte(body)}

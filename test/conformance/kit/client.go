@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iot"
 	"github.com/aws/aws-sdk-go-v2/service/kinesisvideo"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -31,6 +32,7 @@ import (
 	"github.com/aws/aws-sdk-go/service/kinesisvideomedia"
 	"github.com/aws/smithy-go"
 
+	iotapi "github.com/obscura-video/obscura/internal/awsapi/iot"
 	"github.com/obscura-video/obscura/internal/awsapi/mailbox"
 	"github.com/obscura-video/obscura/internal/awsapi/protocol"
 	"github.com/obscura-video/obscura/internal/sigv4"
@@ -46,6 +48,9 @@ type Clients struct {
 	STS   *sts.Client
 	Video *kinesisvideo.Client
 	Trail *cloudtrail.Client
+	IoT   *iot.Client
+	// Enrol is our own client of IoT, for the operations that AWS does not have.
+	Enrol *iotapi.Client
 	// Boxes is ours, since AWS has no such service.
 	Boxes *mailbox.Client
 	// Version 2 of the SDK has no media APIs in reach of this module; version 1 has.
@@ -66,7 +71,8 @@ func (tg *Target) clientsIn(region string, c sigv4.Credentials) *Clients {
 		Ctx: context.Background(), Credentials: c,
 		abroad: func() *Clients { return tg.clientsIn(tg.OtherRegion, c) },
 		KMS:    kms.NewFromConfig(v2), IAM: iam.NewFromConfig(v2), STS: sts.NewFromConfig(v2),
-		Video: kinesisvideo.NewFromConfig(v2), Trail: cloudtrail.NewFromConfig(v2), Boxes: tg.mailbox(c),
+		Video: kinesisvideo.NewFromConfig(v2), Trail: cloudtrail.NewFromConfig(v2), IoT: iot.NewFromConfig(v2),
+		Enrol: iotapi.NewClient(tg.own(region, "iot", c)), Boxes: mailbox.NewClient(tg.own(region, "mailbox", c)),
 		Media: kinesisvideomedia.New(v1), Archive: kinesisvideoarchivedmedia.New(v1),
 	}
 }
@@ -118,11 +124,12 @@ func (tg *Target) v1(region string, c sigv4.Credentials) *session.Session {
 	return session.Must(session.NewSessionWithOptions(o))
 }
 
-func (tg *Target) mailbox(c sigv4.Credentials) *mailbox.Client {
-	return mailbox.NewClient(protocol.Client{Endpoint: tg.Endpoint, HTTP: tg.http, Sign: func(r *http.Request, payload []byte) error {
-		sigv4.Sign(r, sigv4.HashBody(payload), c, tg.Region, "mailbox", time.Now())
+// own is what our own clients are made of.
+func (tg *Target) own(region, service string, c sigv4.Credentials) protocol.Client {
+	return protocol.Client{Endpoint: tg.Endpoint, HTTP: tg.http, Sign: func(r *http.Request, payload []byte) error {
+		sigv4.Sign(r, sigv4.HashBody(payload), c, region, service, time.Now())
 		return nil
-	}})
+	}}
 }
 
 // Run calls an operation of version 2 of the SDK, and hands on what it answered to each of got, which say what

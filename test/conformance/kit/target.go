@@ -90,10 +90,15 @@ func Open(t testing.TB, o Options) *Target {
 	} else {
 		tg.issuer = oidctest.New(t)
 		ca := certificateFile(t, tg.issuer.Certificate())
+		before := newPast()
 		s := rig.Start(t, func(c *server.Config) {
+			c.Now = before.now
 			c.KMSRegions, c.OIDCCA, c.ExplainDenials = []string{o.OtherRegion}, ca, true
 			c.MailboxBytes = 2 << 20 // which is soon full
 		})
+		if err := before.live(t.Context(), s); err != nil {
+			t.Fatalf("what needs a past: %v", err)
+		}
 		tg.Endpoint, tg.Region, tg.CA, tg.http, root = s.API, s.Region, s.CAFile, s.HTTP, s.Root
 	}
 	tg.admin = tg.clients(root)
