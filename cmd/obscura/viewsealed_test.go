@@ -363,6 +363,9 @@ func TestViewerIsTakenOffWhileItWatches(t *testing.T) {
 		}
 		removed <- h.owner.Change(ctx, h.box, func(r *e2ee.Roster) error { return household.RemoveFrom(r, h.viewer.Fingerprint(), time.Now()) })
 	}()
+	for end := time.Now().Add(20 * time.Second); p.Stats().Persisted == 0 && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond) // until there is a stream
+	}
 	code, seen, stderr := command(t, "view", "--data", h.data, "--stream", "door", "--from", "earliest", "--until-idle", "20s", "--keys", h.viewerKeys.dir, "--output", "-")
 	if err := <-removed; err != nil {
 		t.Fatal(err)
