@@ -29,11 +29,6 @@ const (
 	DestinationTypeAwsService     = "AWS_SERVICE"
 )
 
-// Values of EventCategory.
-const (
-	EventCategoryInsight = "insight"
-)
-
 // Values of EventDataStoreStatus.
 const (
 	EventDataStoreStatusCreated           = "CREATED"

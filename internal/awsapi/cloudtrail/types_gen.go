@@ -603,7 +603,7 @@ type LookupAttribute struct {
 // LookupEventsInput is the request of [Server].LookupEvents.
 type LookupEventsInput struct {
 	EndTime          *time.Time
-	EventCategory    *string // EventCategory
+	EventCategory    *string
 	LookupAttributes []*LookupAttribute
 	MaxResults       *int64
 	NextToken        *string

@@ -300,7 +300,6 @@ func (v *LookupAttribute) Validate(c *protocol.Check) {
 
 // Validate checks the constraints of the model.
 func (v *LookupEventsInput) Validate(c *protocol.Check) {
-	c.Text("eventCategory", v.EventCategory, &ruleEventCategory)
 	protocol.Each(c, "lookupAttributes", v.LookupAttributes, (*LookupAttribute).Validate)
 }
 
@@ -444,7 +443,6 @@ var (
 	ruleDeliveryS3Uri           = protocol.Text{Max: 1024, Pattern: regexp.MustCompile(`\A(?:s3://[a-z0-9][\.\-a-z0-9]{1,61}[a-z0-9](/.*)?)\z`), Shown: `s3://[a-z0-9][\.\-a-z0-9]{1,61}[a-z0-9](/.*)?`}
 	ruleDestinationType         = protocol.Text{Enum: []string{"EVENT_DATA_STORE", "AWS_SERVICE"}}
 	ruleErrorCode               = protocol.Text{Max: 128, Pattern: regexp.MustCompile(`\A(?:^[\w\d\s_.,\-:\[\]]+$)\z`), Shown: `^[\w\d\s_.,\-:\[\]]+$`}
-	ruleEventCategory           = protocol.Text{Enum: []string{"insight"}}
 	ruleEventDataStoreArn       = protocol.Text{Min: 3, Max: 256, Pattern: regexp.MustCompile(`\A(?:^[a-zA-Z0-9._/\-:]+$)\z`), Shown: `^[a-zA-Z0-9._/\-:]+$`}
 	ruleEventDataStoreKmsKeyId  = protocol.Text{Min: 1, Max: 350, Pattern: regexp.MustCompile(`\A(?:^[a-zA-Z0-9._/\-:]+$)\z`), Shown: `^[a-zA-Z0-9._/\-:]+$`}
 	ruleEventDataStoreName      = protocol.Text{Min: 3, Max: 128, Pattern: regexp.MustCompile(`\A(?:^[a-zA-Z0-9._\-]+$)\z`), Shown: `^[a-zA-Z0-9._\-]+$`}

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/obscura-video/obscura/internal/access"
 	api "github.com/obscura-video/obscura/internal/awsapi/cloudtrail"
 	"github.com/obscura-video/obscura/internal/meta"
 )
@@ -23,11 +24,14 @@ import (
 // Source: CloudTrail API Reference, CreateTrail.
 func (s *Service) CreateTrail(ctx context.Context, in *api.CreateTrailInput) (*api.CreateTrailOutput, error) {
 	name, err := s.begin(ctx, "CreateTrail", *in.Name)
-	if err != nil {
+	if errors.As(err, new(*access.Denied)) {
 		return nil, err
 	}
-	if strings.HasPrefix(*in.Name, "arn:") {
+	if strings.HasPrefix(*in.Name, "arn:") { // of whatever
 		return nil, &api.InvalidTrailNameException{Message: "A new trail needs a name, not an ARN."}
+	}
+	if err != nil {
+		return nil, err
 	}
 	t := &trail{Name: name, GlobalEvents: true}
 	if err := t.addTags(in.TagsList); err != nil {

@@ -19,6 +19,8 @@ const (
 	// defaultRange is how far back LookupEvents looks when the caller names no start.
 	defaultRange = 90 * 24 * time.Hour
 	maxResults   = 50
+	// categoryInsight is the one event category that can be asked for.
+	categoryInsight = "insight"
 )
 
 // LookupEvents returns management events, newest first. An event shows up as soon as the audit log has
@@ -38,7 +40,7 @@ func (s *Service) LookupEvents(ctx context.Context, in *api.LookupEventsInput) (
 		return nil, err
 	}
 	if c := in.EventCategory; c != nil {
-		if *c != api.EventCategoryInsight {
+		if *c != categoryInsight {
 			return nil, &api.InvalidEventCategoryException{Message: "The event category is not valid."}
 		}
 		return &api.LookupEventsOutput{Events: []*api.Event{}}, nil // there are no insights

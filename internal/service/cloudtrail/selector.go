@@ -71,12 +71,14 @@ func (s *Service) GetEventSelectors(ctx context.Context, in *api.GetEventSelecto
 }
 
 // GetInsightSelectors answers InsightNotEnabledException: there are no insights.
+//
+// Errors: InvalidParameterCombinationException for a trail and an event data store, InvalidParameterException for
+// neither; UnsupportedOperationException for an event data store; those of GetTrail.
 func (s *Service) GetInsightSelectors(ctx context.Context, in *api.GetInsightSelectorsInput) (*api.GetInsightSelectorsOutput, error) {
-	ref := ""
-	if in.TrailName != nil {
-		ref = *in.TrailName
+	if in.TrailName == nil || in.EventDataStore != nil {
+		return nil, s.noInsights(ctx, in)
 	}
-	name, err := s.begin(ctx, "GetInsightSelectors", ref)
+	name, err := s.begin(ctx, "GetInsightSelectors", *in.TrailName)
 	if err != nil {
 		return nil, err
 	}
@@ -84,6 +86,24 @@ func (s *Service) GetInsightSelectors(ctx context.Context, in *api.GetInsightSel
 		return nil, err
 	}
 	return nil, &api.InsightNotEnabledException{Message: "Trail " + name + " does not have Insights enabled."}
+}
+
+// noInsights is the error of a question that is not about one trail. It is decided on what the question names.
+func (s *Service) noInsights(ctx context.Context, in *api.GetInsightSelectorsInput) error {
+	resource := "*"
+	if in.EventDataStore != nil {
+		resource = *in.EventDataStore
+	}
+	if err := s.authorize(ctx, "GetInsightSelectors", resource); err != nil {
+		return err
+	}
+	switch {
+	case in.EventDataStore == nil:
+		return &api.InvalidParameterException{Message: "You must specify a trail name or an event data store."}
+	case in.TrailName != nil:
+		return &api.InvalidParameterCombinationException{Message: "You cannot specify both a trail name and an event data store."}
+	}
+	return &api.UnsupportedOperationException{Message: "This server has no event data stores."}
 }
 
 func invalidSelector(format string, args ...any) error {

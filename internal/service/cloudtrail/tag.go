@@ -30,8 +30,13 @@ func (s *Service) AddTags(ctx context.Context, in *api.AddTagsInput) (*api.AddTa
 }
 
 // RemoveTags takes tags away by their keys; a value given must be the tag's, and a key not there is no error.
+//
+// Errors: those of AddTags, but for TagsLimitExceededException.
 func (s *Service) RemoveTags(ctx context.Context, in *api.RemoveTagsInput) (*api.RemoveTagsOutput, error) {
 	err := s.changeTags(ctx, "RemoveTags", *in.ResourceId, func(t *trail) error {
+		if err := checkTags(in.TagsList); err != nil {
+			return err
+		}
 		for _, tag := range in.TagsList {
 			if v, ok := t.Tags[*tag.Key]; ok && (tag.Value == nil || *tag.Value == v) {
 				delete(t.Tags, *tag.Key)
@@ -46,6 +51,9 @@ func (s *Service) RemoveTags(ctx context.Context, in *api.RemoveTagsInput) (*api
 }
 
 // ListTags returns the tags of at most 20 trails, named by their ARNs.
+//
+// Errors: InvalidTokenException, since there is one page always; OperationNotPermittedException for none, or more than 20,
+// ARNs; ResourceNotFoundException, ResourceTypeNotSupportedException, CloudTrailARNInvalidException.
 func (s *Service) ListTags(ctx context.Context, in *api.ListTagsInput) (*api.ListTagsOutput, error) {
 	out := &api.ListTagsOutput{ResourceTagList: []*api.ResourceTag{}}
 	if len(in.ResourceIdList) == 0 || len(in.ResourceIdList) > maxTagLookup {
@@ -68,6 +76,9 @@ func (s *Service) ListTags(ctx context.Context, in *api.ListTagsInput) (*api.Lis
 			r.TagsList = append(r.TagsList, &api.Tag{Key: new(k), Value: new(t.Tags[k])})
 		}
 		out.ResourceTagList = append(out.ResourceTagList, r)
+	}
+	if in.NextToken != nil {
+		return nil, &api.InvalidTokenException{Message: "The token is not valid."}
 	}
 	return out, nil
 }
@@ -104,26 +115,36 @@ func tagError(err error, arn string) error {
 
 // addTags puts tags into t, which on an error may be half changed: it is not to be stored then.
 func (t *trail) addTags(tags []*api.Tag) error {
-	seen := map[string]bool{}
+	if err := checkTags(tags); err != nil {
+		return err
+	}
 	for _, tag := range tags {
-		key, value := *tag.Key, ""
+		value := ""
 		if tag.Value != nil {
 			value = *tag.Value
 		}
-		if strings.HasPrefix(strings.ToLower(key), "aws:") {
-			return &api.InvalidTagParameterException{Message: "Tag keys beginning with aws: are reserved."}
-		}
-		if seen[key] {
-			return &api.InvalidTagParameterException{Message: "Duplicate tag keys."}
-		}
-		seen[key] = true
 		if t.Tags == nil {
 			t.Tags = map[string]string{}
 		}
-		t.Tags[key] = value
+		t.Tags[*tag.Key] = value
 	}
 	if len(t.Tags) > maxTags {
 		return &api.TagsLimitExceededException{Message: "A trail can have at most 50 tags."}
+	}
+	return nil
+}
+
+// checkTags refuses keys that are AWS's own, and those that are given twice.
+func checkTags(tags []*api.Tag) error {
+	seen := map[string]bool{}
+	for _, tag := range tags {
+		if strings.HasPrefix(strings.ToLower(*tag.Key), "aws:") {
+			return &api.InvalidTagParameterException{Message: "Tag keys beginning with aws: are reserved."}
+		}
+		if seen[*tag.Key] {
+			return &api.InvalidTagParameterException{Message: "Duplicate tag keys."}
+		}
+		seen[*tag.Key] = true
 	}
 	return nil
 }

@@ -100,6 +100,8 @@ func TestCreateTrailRefuses(t *testing.T) {
 	}{
 		{func(i *api.CreateTrailInput) { i.Name = new("taken") }, "TrailAlreadyExistsException"},
 		{func(i *api.CreateTrailInput) { i.Name = new("ab") }, "InvalidTrailNameException"},
+		{func(i *api.CreateTrailInput) { i.Name = new("arn:aws:cloudtrail:us-east-1:000000000000:trail/fresh") }, "InvalidTrailNameException"},
+		{func(i *api.CreateTrailInput) { i.Name = new("arn:aws:kms:us-east-1:000000000000:key/fresh") }, "InvalidTrailNameException"},
 		{func(i *api.CreateTrailInput) { i.Name = new(strings.Repeat("a", 129)) }, "InvalidTrailNameException"},
 		{func(i *api.CreateTrailInput) { i.Name = new("a_-b") }, "InvalidTrailNameException"},
 		{func(i *api.CreateTrailInput) { i.Name = new("abc-") }, "InvalidTrailNameException"},
@@ -242,6 +244,30 @@ func make6() (s []*api.EventSelector) {
 		s = append(s, &api.EventSelector{})
 	}
 	return s
+}
+
+func TestInsightsAreOfOneTrail(t *testing.T) {
+	f := setup(t)
+	store := new("arn:aws:cloudtrail:us-east-1:000000000000:eventdatastore/12345678-1234-1234-1234-123456789012")
+	for code, in := range map[string]*api.GetInsightSelectorsInput{
+		"InvalidParameterException":            {},
+		"InvalidParameterCombinationException": {TrailName: new("cams"), EventDataStore: store},
+		"UnsupportedOperationException":        {EventDataStore: store},
+	} {
+		_, err := f.GetInsightSelectors(t.Context(), in)
+		wantCode(t, err, code)
+	}
+}
+
+func TestTagsAreCheckedWhenTheyAreRemoved(t *testing.T) {
+	f := setup(t)
+	arn := f.create(t, "cams").TrailARN
+	for _, tags := range [][]*api.Tag{{{Key: new("aws:x")}}, {{Key: new("x")}, {Key: new("x")}}} {
+		_, err := f.RemoveTags(t.Context(), &api.RemoveTagsInput{ResourceId: arn, TagsList: tags})
+		wantCode(t, err, "InvalidTagParameterException")
+	}
+	_, err := f.ListTags(t.Context(), &api.ListTagsInput{ResourceIdList: []string{*arn}, NextToken: new("x")})
+	wantCode(t, err, "InvalidTokenException")
 }
 
 func TestTagsAreSetListedAndRemoved(t *testing.T) {
