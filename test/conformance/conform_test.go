@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/obscura-video/obscura/test/conformance/cloudtrail"
 	"github.com/obscura-video/obscura/test/conformance/iam"
 	"github.com/obscura-video/obscura/test/conformance/iot"
 	"github.com/obscura-video/obscura/test/conformance/kit"
@@ -25,7 +26,7 @@ var options = kit.Flags(flag.CommandLine)
 // suites are the services whose every operation has a case. The mailbox is ours: against other servers, choose the rest
 // with -run.
 func suites() []*kit.API {
-	return []*kit.API{kms.API(), iam.API(), sts.API(), iot.API(), mailbox.API()}
+	return []*kit.API{kms.API(), iam.API(), sts.API(), iot.API(), cloudtrail.API(), mailbox.API()}
 }
 
 // TestConformance runs the cases of every operation, against a server of its own or, with -endpoint, another one.

@@ -7,8 +7,6 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
-	"github.com/aws/aws-sdk-go-v2/service/cloudtrail/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -68,89 +66,6 @@ func TestSessionMayDoWhatItsRoleMay(t *testing.T) {
 	other.SecretAccessKey += "x"
 	o := newClients(t, w.Server, other)
 	wantCode(t, run(o, o.kms.ListKeys, &kms.ListKeysInput{}), "InvalidSignatureException")
-}
-
-func trailSteps() []step {
-	name := aws.String("trail")
-	arn := aws.String("arn:aws:cloudtrail:us-east-1:000000000000:trail/trail")
-	tags := []types.Tag{{Key: aws.String("k"), Value: aws.String("v")}}
-	return []step{
-		{action: "cloudtrail:LookupEvents", call: func(w *world, c *clients) error {
-			in := &cloudtrail.LookupEventsInput{LookupAttributes: []types.LookupAttribute{{AttributeKey: types.LookupAttributeKeyEventName, AttributeValue: aws.String("CreateUser")}}}
-			return run(c, c.trail.LookupEvents, in, func(o *cloudtrail.LookupEventsOutput) { w.equal("events", len(o.Events), 2) })
-		}},
-		{action: "cloudtrail:ListPublicKeys", call: func(_ *world, c *clients) error {
-			return run(c, c.trail.ListPublicKeys, &cloudtrail.ListPublicKeysInput{})
-		}},
-		{action: "cloudtrail:DescribeTrails", call: func(_ *world, c *clients) error {
-			return run(c, c.trail.DescribeTrails, &cloudtrail.DescribeTrailsInput{})
-		}},
-		{action: "cloudtrail:ListTrails", call: func(_ *world, c *clients) error {
-			return run(c, c.trail.ListTrails, &cloudtrail.ListTrailsInput{})
-		}},
-		{action: "cloudtrail:CreateTrail", call: func(_ *world, c *clients) error {
-			return run(c, c.trail.CreateTrail, &cloudtrail.CreateTrailInput{Name: name, S3BucketName: aws.String("bucket")})
-		}},
-		{action: "cloudtrail:UpdateTrail", call: func(_ *world, c *clients) error {
-			return run(c, c.trail.UpdateTrail, &cloudtrail.UpdateTrailInput{Name: name})
-		}},
-		{action: "cloudtrail:GetTrail", call: func(_ *world, c *clients) error {
-			return run(c, c.trail.GetTrail, &cloudtrail.GetTrailInput{Name: name})
-		}},
-		{action: "cloudtrail:GetTrailStatus", call: func(w *world, c *clients) error {
-			return run(c, c.trail.GetTrailStatus, &cloudtrail.GetTrailStatusInput{Name: name}, func(o *cloudtrail.GetTrailStatusOutput) { w.equal("logging", *o.IsLogging, false) })
-		}},
-		{action: "cloudtrail:StartLogging", call: func(_ *world, c *clients) error {
-			return run(c, c.trail.StartLogging, &cloudtrail.StartLoggingInput{Name: name})
-		}},
-		{action: "cloudtrail:StopLogging", call: func(_ *world, c *clients) error {
-			return run(c, c.trail.StopLogging, &cloudtrail.StopLoggingInput{Name: name})
-		}},
-		{action: "cloudtrail:PutEventSelectors", call: func(_ *world, c *clients) error {
-			in := &cloudtrail.PutEventSelectorsInput{TrailName: name, EventSelectors: []types.EventSelector{{ReadWriteType: types.ReadWriteTypeAll}}}
-			return run(c, c.trail.PutEventSelectors, in)
-		}},
-		{action: "cloudtrail:GetEventSelectors", call: func(_ *world, c *clients) error {
-			return run(c, c.trail.GetEventSelectors, &cloudtrail.GetEventSelectorsInput{TrailName: name})
-		}},
-		{action: "cloudtrail:GetInsightSelectors", want: "InsightNotEnabledException", call: func(_ *world, c *clients) error {
-			return run(c, c.trail.GetInsightSelectors, &cloudtrail.GetInsightSelectorsInput{TrailName: name})
-		}},
-		{action: "cloudtrail:AddTags", call: func(_ *world, c *clients) error {
-			return run(c, c.trail.AddTags, &cloudtrail.AddTagsInput{ResourceId: arn, TagsList: tags})
-		}},
-		{action: "cloudtrail:ListTags", call: func(w *world, c *clients) error {
-			return run(c, c.trail.ListTags, &cloudtrail.ListTagsInput{ResourceIdList: []string{*arn}}, func(o *cloudtrail.ListTagsOutput) {
-				w.equal("tags", len(o.ResourceTagList[0].TagsList), 1)
-			})
-		}},
-		{action: "cloudtrail:RemoveTags", call: func(_ *world, c *clients) error {
-			return run(c, c.trail.RemoveTags, &cloudtrail.RemoveTagsInput{ResourceId: arn, TagsList: tags})
-		}},
-		{action: "cloudtrail:DeleteTrail", call: func(_ *world, c *clients) error {
-			return run(c, c.trail.DeleteTrail, &cloudtrail.DeleteTrailInput{Name: name})
-		}},
-	}
-}
-
-func TestCloudTrail(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	w.walk(trailSteps())
-	w.refuse([]failure{
-		{"LookupEvents", "InvalidNextTokenException", func(c *clients) error {
-			return run(c, c.trail.LookupEvents, &cloudtrail.LookupEventsInput{NextToken: aws.String("not one of ours")})
-		}},
-		{"LookupEvents", "InvalidMaxResultsException", func(c *clients) error {
-			return run(c, c.trail.LookupEvents, &cloudtrail.LookupEventsInput{MaxResults: aws.Int32(51)})
-		}},
-		{"GetTrail", "TrailNotFoundException", func(c *clients) error {
-			return run(c, c.trail.GetTrail, &cloudtrail.GetTrailInput{Name: aws.String("trail")})
-		}},
-		{"GetTrail", "InvalidTrailNameException", func(c *clients) error {
-			return run(c, c.trail.GetTrail, &cloudtrail.GetTrailInput{Name: aws.String("a")})
-		}},
-	})
 }
 
 // TestDenialIsExplainedToWhoMayReadIt: with --explain-denials a denied caller has a text that he cannot read, and that

@@ -265,7 +265,7 @@ func TestEveryBuiltOperationIsWalked(t *testing.T) {
 	t.Parallel()
 	s := rig.Start(t)
 	var walked []string
-	for _, steps := range [][]step{trailSteps(), videoSteps(), sealedSteps()} {
+	for _, steps := range [][]step{videoSteps(), sealedSteps()} {
 		for _, s := range steps {
 			walked = append(walked, s.action)
 		}

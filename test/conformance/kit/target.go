@@ -39,6 +39,8 @@ type Options struct {
 	OtherRegion string
 	// CA is a file of certificates that the endpoint's is checked against.
 	CA string
+	// Bucket is where CloudTrail may deliver; AWS wants it to be there.
+	Bucket string
 	// Destructive lets a run alter what is the whole account's, such as its alias.
 	Destructive bool
 	// Slow lets a run make what takes hundreds of calls, to meet a quota.
@@ -53,6 +55,7 @@ func Flags(f *flag.FlagSet) *Options {
 	f.StringVar(&o.Region, "region", "us-east-1", "`region` there")
 	f.StringVar(&o.OtherRegion, "other-region", "us-west-2", "`region` for replicas there")
 	f.StringVar(&o.CA, "ca", "", "`file` of PEM certificates to trust there")
+	f.StringVar(&o.Bucket, "bucket", "conformance-trails", "`bucket` that trails may deliver to there")
 	f.BoolVar(&o.Destructive, "destructive", false, "alter what is the whole account's there")
 	f.BoolVar(&o.Slow, "slow", false, "make the hundreds of calls that meet quotas there")
 	return o

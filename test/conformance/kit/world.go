@@ -3,6 +3,7 @@
 package kit
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -59,6 +60,15 @@ func (w *World) Must(err error) {
 
 // Cleanup runs f at the end of a run against a foreign target. The server that a run has started keeps nothing anyway.
 func (w *World) Cleanup(what string, f func(c *Clients) error) { w.atTheEnd(what, f) }
+
+// Afterwards runs f at the end of the test, at every target: for what there can be few of.
+func (w *World) Afterwards(what string, f func(c *Clients) error) {
+	w.T.Cleanup(func() {
+		if err := f(w.admin.with(context.Background())); err != nil {
+			w.T.Errorf("left behind: %s: %v", what, err)
+		}
+	})
+}
 
 // Destructive skips the test at a foreign target, unless the run was asked to alter what is the whole account's.
 func (w *World) Destructive() {
