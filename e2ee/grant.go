@@ -5,6 +5,7 @@ package e2ee
 import (
 	"bytes"
 	"crypto/hmac"
+	"slices"
 	"time"
 )
 
@@ -90,6 +91,60 @@ func (o *Opener) GrantClip(to Grantee, from, until time.Time) ([]byte, error) {
 		}
 	}
 	return o.sealGrant(to, b)
+}
+
+// GrantFragments seals the secrets of the epochs in which fragments lie that the Opener has confirmed, and of no other. Nothing
+// before or after can be derived from them. It can do so for what the Opener itself has by a grant, too.
+//
+// Errors: ErrNoPackage when the Opener does not remember the secret of one: it remembers 512 generations; ErrTooLarge.
+func (o *Opener) GrantFragments(to Grantee, of []Report) ([]byte, error) {
+	var order [][32]byte
+	epochs := map[[32]byte][]uint32{}
+	for i := range of {
+		h := of[i].Statement
+		if epochs[h] == nil {
+			order = append(order, h)
+		}
+		epochs[h] = append(epochs[h], of[i].Epoch)
+	}
+	var b []byte
+	for _, h := range order {
+		slices.Sort(epochs[h])
+		var err error
+		if b, err = o.appendEpochs(b, h, slices.Compact(epochs[h])); err != nil {
+			return nil, err
+		}
+	}
+	return o.sealGrant(to, b)
+}
+
+// appendEpochs appends items for epochs that rise, one for each run of consecutive ones.
+func (o *Opener) appendEpochs(b []byte, statement [32]byte, epochs []uint32) ([]byte, error) {
+	for len(epochs) > 0 {
+		n := 1
+		for n < len(epochs) && epochs[n] == epochs[0]+uint32(n) {
+			n++
+		}
+		b = append(append(b, statement[:]...), grantEpochs)
+		b = appendU16(appendU32(b, epochs[0]), uint16(n))
+		for _, e := range epochs[:n] {
+			s := o.secretAt(statement, e)
+			if s == nil {
+				return nil, o.locate(nil, refuse(ErrNoPackage, "grant: epoch %d of a generation that is not remembered", e))
+			}
+			b = append(b, s...)
+		}
+		epochs = epochs[n:]
+	}
+	return b, nil
+}
+
+// secretAt returns an epoch's secret that has proven right; nil when it is not known.
+func (o *Opener) secretAt(statement [32]byte, epoch uint32) []byte {
+	if g := o.known[statement]; g != nil && g.gs != nil {
+		return g.epochSecret(epoch)
+	}
+	return o.lent[lentKey{statement, epoch}]
 }
 
 func (o *Opener) sealGrant(to Grantee, items []byte) ([]byte, error) {

@@ -77,7 +77,7 @@ var mutations = []struct{ file, check, without, test string }{
 	{"trust.go", `ok && h != sr.hash`, `false && ok && h != sr.hash`, "TestTrustRefusesForged"},
 	{"trust.go", `sr.Version != pin.Version || sr.hash != pin.Hash`, `false`, "TestPinIsChecked"},
 	{"roster.go", `m != nil && m.Role == RoleOwner && verify`, `m != nil && verify`, "TestOnlyOwnersSign"},
-	{"roster.go", `len(good) >= int(by.Threshold)`, `len(sr.sigs) >= int(by.Threshold)`, "TestTrustRefusesForged"},
+	{"roster.go", `len(sr.signers(by)) >= int(by.Threshold)`, `len(sr.sigs) >= int(by.Threshold)`, "TestTrustRefusesForged"},
 	{"roster.go", `count[RoleRecovery] == 0 && !r.NoRecovery`, `false`, "TestRosterKeepsItsOwnRules"},
 	// pairing
 	{"joiner.go", `j.code != nil && !hmac.Equal(o.mac, pairMAC(*j.code, "offer", t1))`, `j.code != nil && !hmac.Equal(o.mac, pairMAC(*j.code, "offer", t1)) && false`, "TestServerBetweenByCode"},
@@ -100,6 +100,12 @@ var mutations = []struct{ file, check, without, test string }{
 	{"grant.go", `hmac.Equal(headerMAC(s, g.hash[:], h.body()), h.mac[:])`, `hmac.Equal(nil, nil)`, "TestWrongGrant"},
 	{"grant.go", `g.epochs[e] = append(g.epochs[e], s...)`, `g.epochs[e] = s`, "TestGrantsAddUp"},
 	{"grant.go", `g.gs = append(g.gs, more.gs...)`, `g.gs = more.gs`, "TestGrantsAddUp"},
+	{"grant.go", `n < len(epochs) && epochs[n] == epochs[0]+uint32(n)`, `n < len(epochs)`, "TestGrantOfFragments"},
+	{"grant.go", `		if s == nil {`, `		if false {`, "TestGrantOfFragments"},
+	// evidence
+	{"evidence.go", `m.Role == RoleConsumer && verify`, `verify`, "TestEvidenceIsSigned"},
+	{"evidence.go", `m.Role == RoleConsumer && verify(m.Key, "evidence", sig, statement)`, `m.Role == RoleConsumer`, "TestEvidenceIsSigned"},
+	{"evidence.go", `id.role != RoleConsumer`, `false`, "TestEvidenceIsSigned"},
 }
 
 // TestEveryCheckIsNeeded finds each check in the source; with -mutate=all it also builds the package without it and runs the test.

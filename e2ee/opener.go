@@ -13,6 +13,7 @@ const (
 	DefaultLiveWindow = 30 * time.Second
 	maxTries          = 4   // wraps tried for one hint, each with every key
 	maxKnown          = 512 // generations remembered
+	maxLent           = 1 << 15
 )
 
 // OpenerConfig is what a consumer needs to open one stream.
@@ -60,6 +61,8 @@ const (
 type Report struct {
 	Link       // the fragment
 	Epoch      uint32
+	Statement  [32]byte  // hash of its generation's statement
+	Synced     bool      // the producer says that its clock was synchronised
 	Recipients uint16    // how many could open it
 	Begun      time.Time // capture time of the generation's first fragment
 	Missing    uint64    // fragments numbered by the producer that did not come before this one
@@ -88,6 +91,7 @@ type Opener struct {
 	known    map[[32]byte]*secretOf // by hash of the statement
 	order    [][32]byte             // of known, oldest first
 	granted  map[[32]byte]*granted  // by hash of the statement
+	lent     map[lentKey][]byte     // epoch secrets that came by a grant, and have opened a confirmed fragment
 	links    map[linkKey][32]byte   // of cfg.Known
 	position map[Fingerprint]Link   // last confirmed of each producer
 
@@ -98,6 +102,11 @@ type Opener struct {
 	lastSeen time.Time // local time of the last confirmed fragment
 	nominal  time.Duration
 	stopped  bool
+}
+
+type lentKey struct {
+	statement [32]byte
+	epoch     uint32
 }
 
 type linkKey struct {
@@ -141,7 +150,7 @@ func NewOpener(cfg OpenerConfig) (*Opener, error) {
 	}
 	o := &Opener{
 		cfg: cfg, stream: StreamIDOf(cfg.Stream), lastSeen: cfg.Now(),
-		known: map[[32]byte]*secretOf{}, granted: map[[32]byte]*granted{},
+		known: map[[32]byte]*secretOf{}, granted: map[[32]byte]*granted{}, lent: map[lentKey][]byte{},
 		links: map[linkKey][32]byte{}, position: map[Fingerprint]Link{},
 	}
 	for _, l := range cfg.Known {

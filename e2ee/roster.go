@@ -261,13 +261,30 @@ func ReadRoster(signed []byte) (*Roster, [32]byte, error) {
 
 // signedBy reports whether enough owners of by have signed sr. Each counts once.
 func (sr *signedRoster) signedBy(by *Roster) bool {
+	return len(sr.signers(by)) >= int(by.Threshold)
+}
+
+// signers are the owners of by that have signed sr.
+func (sr *signedRoster) signers(by *Roster) map[Fingerprint]bool {
 	good := map[Fingerprint]bool{}
 	for _, s := range sr.sigs {
 		if m := by.member(s.by); m != nil && m.Role == RoleOwner && verify(m.Key, "roster", s.sig, sr.body) {
 			good[s.by] = true
 		}
 	}
-	return len(good) >= int(by.Threshold)
+	return good
+}
+
+// SignedBy reports whether an owner of a roster has signed it. It says nothing of whether enough have, or of what came before: a
+// Trust does.
+//
+// Errors: ErrFormat and the like, as ReadRoster.
+func SignedBy(signed []byte, owner Fingerprint) (bool, error) {
+	sr, err := parseSignedRoster(signed)
+	if err != nil {
+		return false, err
+	}
+	return sr.signers(sr.Roster)[owner], nil
 }
 
 // Next returns a copy of the roster to edit and sign as the following version.

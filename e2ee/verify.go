@@ -134,12 +134,15 @@ func (o *Opener) report(f *fragment) Report {
 		o.nominal = l.Capture.Sub(last.Capture)
 	}
 	o.position[f.fp] = l
+	if f.gs == nil && len(o.lent) < maxLent {
+		o.lent[lentKey{f.hash, f.header.epoch}] = f.epochKey
+	}
 	o.lastSeen, o.stopped, o.holdBack = o.cfg.Now(), f.last, false
 	if f.echoed {
 		f.fresh = ByEcho
 	}
 	return Report{
-		Link: l, Epoch: f.header.epoch, Recipients: f.recipients, Begun: fromMillis(f.start),
+		Link: l, Epoch: f.header.epoch, Statement: f.hash, Synced: f.header.flags&flagSynced != 0, Recipients: f.recipients, Begun: fromMillis(f.start),
 		Missing: f.missing, Unlinked: f.unlinked, Last: f.last, Freshness: f.fresh, Opened: f.held,
 	}
 }
