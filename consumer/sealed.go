@@ -215,7 +215,7 @@ func (p *opening) take(out *Sealed, got *e2ee.Opened) {
 	if got.Tracks != nil {
 		p.tracks = make([]Track, len(got.Tracks))
 		for i := range got.Tracks {
-			p.tracks[i] = trackOf(&got.Tracks[i])
+			p.tracks[i] = TrackOf(&got.Tracks[i])
 		}
 	}
 	for _, s := range got.Samples {
@@ -229,8 +229,8 @@ func (p *opening) take(out *Sealed, got *e2ee.Opened) {
 	out.Metadata = got.Metadata
 }
 
-// trackOf describes a track as a container that is not sealed would.
-func trackOf(t *e2ee.Track) Track {
+// TrackOf describes a track as a container that is not sealed would.
+func TrackOf(t *e2ee.Track) Track {
 	out := Track{
 		Number: uint64(t.Number), UID: uint64(t.Number), Name: t.Name, CodecID: t.Codec, CodecPrivate: t.CodecPrivate,
 		Width: uint64(t.Width), Height: uint64(t.Height), SamplingFrequency: float64(t.SampleRate), Channels: uint64(t.Channels),

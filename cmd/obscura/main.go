@@ -124,7 +124,7 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 
 // subcommands are all of the program's, in the order of its help.
 var subcommands = []func(*terminal) *cobra.Command{
-	newServe, newDemo, newCamera, newView, newDevice, newEnv,
+	newServe, newDemo, newCamera, newView, newExport, newDevice, newEnv,
 	newKeys, newPair, newRoster, newGrant, newNotAdmitted,
 	newAudit, newBackup, newFsck, newDoctor, newRootKey,
 	newVersion,

@@ -30,6 +30,7 @@ type viewOptions struct {
 	grant          string
 	link           *household.GuestLink // of grant
 	giveUp         time.Duration        // on a server that does not answer; 0 for the default
+	archive        bool                 // what is asked for is there already: nothing is waited for
 
 	start    consumer.Start
 	fromTime time.Time // zero for now and earliest
@@ -335,6 +336,9 @@ type idleWatch struct {
 
 // watchIdle watches for --until-idle, and for the time of --until to pass.
 func (o *viewOptions) watchIdle(cancel context.CancelCauseFunc) *idleWatch {
+	if o.archive {
+		return &idleWatch{} // else a slow server would make a short file
+	}
 	w := &idleWatch{after: func() time.Duration {
 		d := o.untilIdle
 		if past := max(time.Until(o.deadline), 0) + untilGrace; !o.deadline.IsZero() && (d == 0 || past < d) {
