@@ -18,6 +18,26 @@ import (
 	"github.com/obscura-video/obscura/internal/awsapi/sts"
 )
 
+// TestDenialIsTheOneThatTheModelDeclares: the SDK has a type for no other.
+func TestDenialIsTheOneThatTheModelDeclares(t *testing.T) {
+	video, keys := kinesisvideo.New(kinesisvideo.Unimplemented{}), kms.New(kms.Unimplemented{})
+	for _, c := range []struct {
+		s        *protocol.Service
+		op, code string
+		status   int
+	}{
+		{video, "DescribeStream", "NotAuthorizedException", 401},
+		{video, "TagResource", "AccessDeniedException", 401},
+		{video, "CreateStream", "NotAuthorizedException", 401}, // declares neither
+		{keys, "DescribeKey", "AccessDeniedException", 400},
+	} {
+		op, _ := c.s.Operation(c.op)
+		if err := op.Denied("no"); err.ErrorCode() != c.code || err.HTTPStatus() != c.status || err.ErrorMessage() != "no" {
+			t.Errorf("%s: %v with status %d", c.op, err, err.HTTPStatus())
+		}
+	}
+}
+
 func TestErrorsTakeTheFormOfTheProtocol(t *testing.T) {
 	json := kms.New(kms.Unimplemented{})
 	video := kinesisvideo.New(kinesisvideo.Unimplemented{})

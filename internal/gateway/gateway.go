@@ -273,10 +273,14 @@ func (x *exchange) finish() {
 
 // wireError is the error as the client sees it.
 func (x *exchange) wireError(s *protocol.Service) error {
-	if d, ok := errors.AsType[*access.Denied](x.err); ok {
-		return s.Error(protocol.AccessDenied, x.explained(d))
+	d, denied := errors.AsType[*access.Denied](x.err)
+	switch {
+	case !denied:
+		return x.err
+	case x.op != nil:
+		return x.op.Denied(x.explained(d))
 	}
-	return x.err
+	return s.Error(protocol.AccessDenied, x.explained(d))
 }
 
 // explained is AWS's message, and behind it, in AWS's form, what sts:DecodeAuthorizationMessage opens.

@@ -4,6 +4,7 @@ package protocol
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -131,6 +132,17 @@ func kinesisVideoKind(kind Kind, code string, status int) (string, int) {
 		return "RequestExpired", http.StatusForbidden
 	}
 	return code, status
+}
+
+// Denied is the error of a caller who may not do op. Some services have two names for it; it is the one that op's model
+// declares, for clients know no other.
+func (op *Operation) Denied(message string) APIError {
+	const other = "AccessDeniedException"
+	err := op.Service.Error(AccessDenied, message)
+	if !slices.Contains(op.Errors, err.ErrorCode()) && slices.Contains(op.Errors, other) {
+		return NewError(other, err.HTTPStatus(), message)
+	}
+	return err
 }
 
 // unknownOperation is the error for an operation that the service does not have.
