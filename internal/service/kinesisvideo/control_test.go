@@ -276,6 +276,8 @@ func TestTags(t *testing.T) {
 	}
 	_, err = w.TagStream(ctx, &kvapi.TagStreamInput{StreamName: ptr("s"), Tags: many})
 	wantCode(t, err, "TagsPerResourceExceededLimitException")
+	_, err = w.TagStream(ctx, &kvapi.TagStreamInput{StreamARN: ptr("arn:aws:kinesisvideo:us-east-1:123456789012:channel/s/1"), Tags: map[string]string{"a": "1"}})
+	wantCode(t, err, "InvalidResourceFormatException")
 	_, err = w.TagStream(ctx, &kvapi.TagStreamInput{StreamName: ptr("s"), Tags: map[string]string{"AWS:x": "1"}})
 	wantCode(t, err, "InvalidArgumentException")
 }

@@ -137,6 +137,7 @@ type request struct {
 	name, arn *string
 	tags      map[string]string // that the request sets
 	tagKeys   []string          // that it names otherwise
+	misformed error             // what an ARN that is no stream's ends in, if not in InvalidArgumentException
 }
 
 // find authorises the caller for the action on the stream that the request names, and only
@@ -145,8 +146,11 @@ func (s *Service) find(ctx context.Context, q request) (*stream, error) {
 	name, created, err := s.parseRef(q.name, q.arn)
 	if err != nil {
 		// Nothing is revealed, but the operation must not go undecided.
-		if err := s.authorize(ctx, q, "*", nil); err != nil {
-			return nil, err
+		if denied := s.authorize(ctx, q, "*", nil); denied != nil {
+			return nil, denied
+		}
+		if q.misformed != nil && q.arn != nil {
+			return nil, q.misformed
 		}
 		return nil, err
 	}

@@ -64,12 +64,17 @@ func (s *Service) listTags(ctx context.Context, q request) (map[string]string, e
 	return st.Tags, nil
 }
 
+// misformed is the error of the operations on a stream's tags for an ARN that is no stream's.
+func misformed() error {
+	return &kvapi.InvalidResourceFormatException{Message: "The format of the StreamARN is invalid."}
+}
+
 // TagStream sets tags of a stream; those of the same key are replaced.
 //
 // Errors: ResourceNotFoundException, TagsPerResourceExceededLimitException,
-// InvalidArgumentException.
+// InvalidArgumentException, InvalidResourceFormatException.
 func (s *Service) TagStream(ctx context.Context, in *kvapi.TagStreamInput) (*kvapi.TagStreamOutput, error) {
-	err := s.tag(ctx, request{action: "TagStream", name: in.StreamName, arn: in.StreamARN, tags: in.Tags})
+	err := s.tag(ctx, request{action: "TagStream", name: in.StreamName, arn: in.StreamARN, tags: in.Tags, misformed: misformed()})
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +83,7 @@ func (s *Service) TagStream(ctx context.Context, in *kvapi.TagStreamInput) (*kva
 
 // UntagStream removes tags of a stream; keys that it has not are no error.
 func (s *Service) UntagStream(ctx context.Context, in *kvapi.UntagStreamInput) (*kvapi.UntagStreamOutput, error) {
-	err := s.untag(ctx, request{action: "UntagStream", name: in.StreamName, arn: in.StreamARN, tagKeys: in.TagKeyList})
+	err := s.untag(ctx, request{action: "UntagStream", name: in.StreamName, arn: in.StreamARN, tagKeys: in.TagKeyList, misformed: misformed()})
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +92,7 @@ func (s *Service) UntagStream(ctx context.Context, in *kvapi.UntagStreamInput) (
 
 // ListTagsForStream returns all tags of a stream in one answer.
 func (s *Service) ListTagsForStream(ctx context.Context, in *kvapi.ListTagsForStreamInput) (*kvapi.ListTagsForStreamOutput, error) {
-	tags, err := s.listTags(ctx, request{action: "ListTagsForStream", name: in.StreamName, arn: in.StreamARN})
+	tags, err := s.listTags(ctx, request{action: "ListTagsForStream", name: in.StreamName, arn: in.StreamARN, misformed: misformed()})
 	if err != nil {
 		return nil, err
 	}
