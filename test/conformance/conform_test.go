@@ -14,6 +14,9 @@ import (
 	"github.com/obscura-video/obscura/test/conformance/cloudtrail"
 	"github.com/obscura-video/obscura/test/conformance/iam"
 	"github.com/obscura-video/obscura/test/conformance/iot"
+	"github.com/obscura-video/obscura/test/conformance/kinesisvideo"
+	"github.com/obscura-video/obscura/test/conformance/kinesisvideoarchivedmedia"
+	"github.com/obscura-video/obscura/test/conformance/kinesisvideomedia"
 	"github.com/obscura-video/obscura/test/conformance/kit"
 	"github.com/obscura-video/obscura/test/conformance/kms"
 	"github.com/obscura-video/obscura/test/conformance/mailbox"
@@ -23,10 +26,13 @@ import (
 
 var options = kit.Flags(flag.CommandLine)
 
-// suites are the services whose every operation has a case. The mailbox is ours: against other servers, choose the rest
+// suites are the cases of every service. The mailbox is ours: against other servers, choose the rest
 // with -run.
 func suites() []*kit.API {
-	return []*kit.API{kms.API(), iam.API(), sts.API(), iot.API(), cloudtrail.API(), mailbox.API()}
+	return []*kit.API{
+		kms.API(), iam.API(), sts.API(), iot.API(), cloudtrail.API(),
+		kinesisvideo.API(), kinesisvideomedia.API(), kinesisvideoarchivedmedia.API(), mailbox.API(),
+	}
 }
 
 // TestConformance runs the cases of every operation, against a server of its own or, with -endpoint, another one.

@@ -59,7 +59,7 @@ import (
 type API struct {
 	// Model is the service's table of operations, as generated.
 	Model *protocol.Service
-	// Denied is the code of a denial.
+	// Denied is the code of a denial, where the operation's model does not declare AccessDeniedException in its place.
 	Denied string
 	// Never says, for errors of any operation of the service, why none provokes them.
 	Never map[string]string

@@ -36,6 +36,7 @@ import (
 	"github.com/obscura-video/obscura/internal/awsapi/mailbox"
 	"github.com/obscura-video/obscura/internal/awsapi/protocol"
 	"github.com/obscura-video/obscura/internal/sigv4"
+	"github.com/obscura-video/obscura/test/rig"
 )
 
 // Clients are AWS's own, all with the credentials of one caller.
@@ -57,7 +58,26 @@ type Clients struct {
 	Media   *kinesisvideomedia.KinesisVideoMedia
 	Archive *kinesisvideoarchivedmedia.KinesisVideoArchivedMedia
 
+	target *Target
+	v1     *session.Session
 	abroad func() *Clients
+}
+
+// MediaAt, ArchiveAt and Put are for an endpoint that GetDataEndpoint has given.
+func (c *Clients) MediaAt(endpoint string) *kinesisvideomedia.KinesisVideoMedia {
+	return kinesisvideomedia.New(c.v1, awsv1.NewConfig().WithEndpoint(endpoint))
+}
+
+// ArchiveAt is for GetMediaForFragmentList and its neighbours.
+func (c *Clients) ArchiveAt(endpoint string) *kinesisvideoarchivedmedia.KinesisVideoArchivedMedia {
+	return kinesisvideoarchivedmedia.New(c.v1, awsv1.NewConfig().WithEndpoint(endpoint))
+}
+
+// Put begins to send media to a stream. No SDK for Go has that.
+func (c *Clients) Put(endpoint, stream string) (*rig.Put, error) {
+	s := rig.Server{HTTP: c.target.http}
+	s.Media, s.Region = endpoint, c.target.Region
+	return s.PutMedia(c.Ctx, c.Credentials, stream)
 }
 
 // Abroad is the same caller's clients in the target's other Region.
@@ -68,7 +88,7 @@ func (tg *Target) clients(c sigv4.Credentials) *Clients { return tg.clientsIn(tg
 func (tg *Target) clientsIn(region string, c sigv4.Credentials) *Clients {
 	v2, v1 := tg.v2(region, c), tg.v1(region, c)
 	return &Clients{
-		Ctx: context.Background(), Credentials: c,
+		Ctx: context.Background(), Credentials: c, target: tg, v1: v1,
 		abroad: func() *Clients { return tg.clientsIn(tg.OtherRegion, c) },
 		KMS:    kms.NewFromConfig(v2), IAM: iam.NewFromConfig(v2), STS: sts.NewFromConfig(v2),
 		Video: kinesisvideo.NewFromConfig(v2), Trail: cloudtrail.NewFromConfig(v2), IoT: iot.NewFromConfig(v2),
@@ -132,9 +152,9 @@ func (tg *Target) own(region, service string, c sigv4.Credentials) protocol.Clie
 	}}
 }
 
-// Run calls an operation of version 2 of the SDK, and hands on what it answered to each of got, which say what
+// Run calls an operation of the SDK, of either version, and hands on what it answered to each of got, which say what
 // is wrong with it.
-func Run[I, O, P any](c *Clients, f func(context.Context, *I, ...func(*P)) (*O, error), in *I, got ...func(*O) error) error {
+func Run[I, O, F any](c *Clients, f func(context.Context, *I, ...F) (*O, error), in *I, got ...func(*O) error) error {
 	out, err := f(c.Ctx, in)
 	if err != nil {
 		return err

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//lint:file-ignore SA1019 version 1 of the SDK is the one that has the media clients
+
 package kit
 
 import (
@@ -11,6 +13,10 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+	"github.com/aws/aws-sdk-go/aws/awserr"
+	"github.com/aws/aws-sdk-go/service/kinesisvideomedia"
+	"github.com/aws/smithy-go"
 
 	"github.com/obscura-video/obscura/internal/awsapi/protocol"
 )
@@ -108,6 +114,38 @@ func TestWhatAnAPILacksIsSaid(t *testing.T) {
 				t.Errorf("want %q, got %q", tt.faults, got)
 			}
 		})
+	}
+}
+
+// TestAnErrorThatTheSDKHasNoTypeForIsFound, in either version of it.
+func TestAnErrorThatTheSDKHasNoTypeForIsFound(t *testing.T) {
+	for name, c := range map[string]struct {
+		err   error
+		known bool
+	}{
+		"typed by version 2":   {&types.NotFoundException{}, true},
+		"untyped by version 2": {&smithy.GenericAPIError{Code: "NotFoundException"}, false},
+		"typed by version 1":   {&kinesisvideomedia.ResourceNotFoundException{}, true},
+		"untyped by version 1": {awserr.New("ResourceNotFoundException", "", nil), false},
+	} {
+		r := &recorder{TB: t}
+		code, _ := CodeOf(c.err)
+		wantModelled(r, c.err, code)
+		if known := len(r.faults) == 0; known != c.known {
+			t.Errorf("%s: %q", name, r.faults)
+		}
+	}
+}
+
+// TestADenialIsCalledAsTheModelDoes, where it declares one.
+func TestADenialIsCalledAsTheModelDoes(t *testing.T) {
+	model := protocol.NewService(protocol.Service{Name: "video"},
+		&protocol.Operation{Name: "Own", Errors: []string{"NotAuthorized"}}, &protocol.Operation{Name: "Usual", Errors: []string{"AccessDeniedException"}}, &protocol.Operation{Name: "None"})
+	a := &API{Model: model, Denied: "NotAuthorized"}
+	for op, want := range map[string]string{"Own": "NotAuthorized", "Usual": "AccessDeniedException", "None": "NotAuthorized"} {
+		if got := a.denial(&Case{Op: op}); got != want {
+			t.Errorf("%s: %s", op, got)
+		}
 	}
 }
 

@@ -43,7 +43,7 @@ type Options struct {
 	Bucket string
 	// Destructive lets a run alter what is the whole account's, such as its alias.
 	Destructive bool
-	// Slow lets a run make what takes hundreds of calls, to meet a quota.
+	// Slow lets a run make what takes hundreds of calls, to meet a quota, or minutes.
 	Slow bool
 }
 
@@ -57,7 +57,7 @@ func Flags(f *flag.FlagSet) *Options {
 	f.StringVar(&o.CA, "ca", "", "`file` of PEM certificates to trust there")
 	f.StringVar(&o.Bucket, "bucket", "conformance-trails", "`bucket` that trails may deliver to there")
 	f.BoolVar(&o.Destructive, "destructive", false, "alter what is the whole account's there")
-	f.BoolVar(&o.Slow, "slow", false, "make the hundreds of calls that meet quotas there")
+	f.BoolVar(&o.Slow, "slow", false, "make the hundreds of calls that meet quotas, and wait for minutes, there")
 	return o
 }
 

@@ -80,7 +80,7 @@ func (w *World) Destructive() {
 // Slow skips the test at a foreign target, unless the run was asked to take its time.
 func (w *World) Slow() {
 	if w.Foreign && !w.Options.Slow {
-		w.T.Skip("takes hundreds of calls; -slow allows them")
+		w.T.Skip("takes hundreds of calls, or minutes; -slow allows it")
 	}
 }
 
