@@ -49,6 +49,8 @@ func TestMaliciousServer(t *testing.T) {
 	t.Run("obscura camera", func(t *testing.T) { t.Parallel(); w.attackCamera(t) })
 	w.attackMailbox(t)
 	w.attackMemory(t)
+	t.Run("every bit", func(t *testing.T) { t.Parallel(); w.attackEveryBit(t) })
+	t.Run("at random", func(t *testing.T) { t.Parallel(); w.attackAtRandom(t) })
 	t.Run("secrecy", func(t *testing.T) { t.Parallel(); w.attackSecrecy(t) })
 	for _, byCode := range []bool{true, false} {
 		t.Run(fmt.Sprintf("pairing/honest/%v", byCode), func(t *testing.T) { t.Parallel(); w.honestPairing(t, byCode) })

@@ -79,9 +79,11 @@ func (w *world) lieTo(t testing.TB, l lies) *proxy {
 	p.ts = httptest.NewUnstartedServer(p)
 	p.ts.TLS = &tls.Config{Certificates: []tls.Certificate{w.ca.leaf}}
 	p.ts.StartTLS()
-	t.Cleanup(func() { p.ts.CloseClientConnections(); p.ts.Close() })
+	t.Cleanup(p.close)
 	return p
 }
+
+func (p *proxy) close() { p.ts.CloseClientConnections(); p.ts.Close() }
 
 // forward passes requests on as they are. The name of the host is signed, so it stays.
 func (p *proxy) forward(to string) *httputil.ReverseProxy {

@@ -118,7 +118,7 @@ func (s *seen) frames() (all []consumer.Frame) {
 
 // judge holds what Vera has seen to what is to be held whatever a server does. insiders says that somebody who has had a key of
 // what is sealed helps it: then what is provisional may be forged.
-func (w *world) judge(t testing.TB, s *seen, how way, insiders bool) {
+func (w *world) judge(t reporter, s *seen, how way, insiders bool) {
 	t.Helper()
 	j := &judge{world: w, t: t, how: how, insiders: insiders}
 	for i := range s.steps {
@@ -126,10 +126,17 @@ func (w *world) judge(t testing.TB, s *seen, how way, insiders bool) {
 	}
 }
 
+// reporter is a test, or a run of a random one.
+type reporter interface {
+	Helper()
+	Error(args ...any)
+	Errorf(format string, args ...any)
+}
+
 // judge is one pass over what was seen.
 type judge struct {
 	*world
-	t        testing.TB
+	t        reporter
 	how      way
 	insiders bool
 
