@@ -14,7 +14,7 @@ import (
 // TestMain lets more tests run at once than there are processors: mostly they wait for each other's ends of connections.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	err := flag.Set("test.parallel", "8")
+	err := flag.Set("test.parallel", "16")
 	code := 1
 	if err == nil {
 		code, err = rig.Main(m)

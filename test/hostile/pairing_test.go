@@ -348,7 +348,7 @@ func (c *ceremony) scan(ctx context.Context, code string) error {
 
 // run plays the ceremony with a server between, and returns what comes of it on either side.
 func (c *ceremony) run(byCode bool, serve func(b *between, id string)) (device, owner error) {
-	ctx, cancel := context.WithTimeout(c.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(c.t.Context(), 2*time.Minute)
 	defer cancel()
 	id, text := "", ""
 	if byCode {

@@ -78,13 +78,16 @@ const (
 
 const perFragment = 2 * pictures
 
+// idle is after what time without media a view is over: a busy machine may take that long to begin.
+const idle = "2500ms"
+
 func attacksOnTheProgram() []programAttack {
-	toPipe := func(*world) []string { return []string{"--from", "earliest", "--until-idle", "1s", "--output", "-"} }
-	liveToFile := func(*world) []string { return []string{"--from", "now", "--until-idle", "1s"} }
+	toPipe := func(*world) []string { return []string{"--from", "earliest", "--until-idle", idle, "--output", "-"} }
+	liveToFile := func(*world) []string { return []string{"--from", "now", "--until-idle", idle} }
 	between := func(from, until int) func(w *world) []string {
 		return func(w *world) []string {
 			moment := func(i int) string { return w.of("door")[i].link.Capture.Format(time.RFC3339Nano) }
-			return []string{"--from", moment(from), "--until", moment(until), "--until-idle", "1s"}
+			return []string{"--from", moment(from), "--until", moment(until), "--until-idle", idle}
 		}
 	}
 	return []programAttack{
@@ -102,7 +105,7 @@ func attacksOnTheProgram() []programAttack {
 		},
 		{
 			name: "goes silent", lies: drop(total-2, total-1), frames: 12 * perFragment,
-			args:  func(*world) []string { return []string{"--from", "earliest", "--until-idle", "4500ms"} },
+			args:  func(*world) []string { return []string{"--from", "earliest", "--until-idle", "6s"} },
 			words: []string{"silent: nothing confirmed since", "offline, or withheld"},
 		},
 		{
@@ -211,7 +214,7 @@ func (w *world) attackProgram(t *testing.T, a *programAttack) {
 			t.Fatal(err)
 		}
 	}
-	args := []string{"--from", "earliest", "--until-idle", "1s"}
+	args := []string{"--from", "earliest", "--until-idle", idle}
 	if a.args != nil {
 		args = a.args(w)
 	}
@@ -301,7 +304,7 @@ func (w *world) onlyFor(t *testing.T, stream string, version uint32) {
 	t.Helper()
 	c := w.consumer(t, stream, w.server.API, w.roots(), true)
 	var blocks []e2ee.Block
-	for until := time.Now().Add(10 * time.Second); len(blocks) == 0 && time.Now().Before(until); time.Sleep(50 * time.Millisecond) {
+	for until := time.Now().Add(time.Minute); len(blocks) == 0 && time.Now().Before(until); time.Sleep(50 * time.Millisecond) {
 		blocks, _, _ = household.NewFootage(c).Newest(t.Context(), w.now.Add(time.Hour), w.now.Add(100*24*time.Hour))
 		if len(blocks) == 0 {
 			blocks, _, _ = household.NewFootage(c).Newest(t.Context(), w.now, w.now.Add(time.Hour))

@@ -327,7 +327,7 @@ func (w *world) readTruth(stream string) {
 	w.ok(err)
 	all := consumer.Range{Start: w.now.Add(-time.Hour), End: w.now.Add(time.Hour)}
 	var infos []consumer.FragmentInfo
-	for until := time.Now().Add(10 * time.Second); time.Now().Before(until); time.Sleep(20 * time.Millisecond) {
+	for until := time.Now().Add(time.Minute); time.Now().Before(until); time.Sleep(20 * time.Millisecond) {
 		if infos, err = c.List(w.t.Context(), all); err == nil && len(infos) == map[string]int{"door": 14, "garden": 3}[stream] {
 			break
 		}
