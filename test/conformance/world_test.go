@@ -175,16 +175,3 @@ func wantDenied(t *testing.T, err error, text string) {
 		t.Errorf("without permission: want a denial with %q, got %v", text, err)
 	}
 }
-
-// failure is an error that the documentation of an operation names.
-type failure struct {
-	action, code string
-	call         func(c *clients) error
-}
-
-// refuse checks that the failures are AWS's.
-func (w *world) refuse(failures []failure) {
-	for _, f := range failures {
-		w.t.Run(f.action+" "+f.code, func(t *testing.T) { wantModelled(t, f.call(w.root), f.code) })
-	}
-}

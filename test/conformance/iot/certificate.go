@@ -41,6 +41,7 @@ func certificates() kind {
 		remove: func(c *kit.Clients, id string) error {
 			return kit.Run(c, c.IoT.DeleteCertificate, &iot.DeleteCertificateInput{CertificateId: &id})
 		},
+		release: func(c *kit.Clients, id string) error { return setStatus(c, id, types.CertificateStatusInactive) },
 	}
 }
 
@@ -121,7 +122,6 @@ func certificateCases() []kit.Case {
 			"CertificateStateException": func(w *kit.World) error {
 				id := certificates().new(w)
 				w.Must(activate(w.Admin, id))
-				w.Cleanup("activity of certificate "+id, func(c *kit.Clients) error { return setStatus(c, id, types.CertificateStatusInactive) })
 				return certificates().remove(w.Admin, id)
 			},
 			"DeleteConflictException": func(w *kit.World) error {

@@ -57,7 +57,9 @@ type kind struct {
 	// describe fails with ResourceNotFoundException where there is none.
 	describe named
 	remove   named
-	absent   string
+	// release does what must be done before it can be removed; nil is nothing.
+	release named
+	absent  string
 }
 
 func (k kind) arn(w *kit.World, name string) string { return w.ARN("iot", k.word+"/"+name) }
@@ -77,12 +79,19 @@ func (k kind) new(w *kit.World) (name string) {
 
 func (k kind) cleanup(w *kit.World, name string) {
 	w.Cleanup(k.word+" "+name, func(c *kit.Clients) error {
-		err := k.remove(c, name)
-		if code, _ := kit.CodeOf(err); code == "ResourceNotFoundException" {
-			return nil
+		if k.release != nil {
+			_ = k.release(c, name) // shows when it is removed
 		}
-		return err
+		return gone(k.remove(c, name))
 	})
+}
+
+// gone forgives that something is not there.
+func gone(err error) error {
+	if code, _ := kit.CodeOf(err); code == "ResourceNotFoundException" {
+		return nil
+	}
+	return err
 }
 
 // there says whether there is one, for Call.Changes.

@@ -3,6 +3,8 @@
 package iot
 
 import (
+	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -38,7 +40,7 @@ func newToken(w *kit.World) string {
 	out, err := w.Admin.Enrol.CreateEnrolmentToken(w.Admin.Ctx, invitation(w))
 	w.Must(err)
 	id := *out.TokenId
-	w.Cleanup("token "+id, func(c *kit.Clients) error { return removeToken(c, id) })
+	w.Cleanup("token "+id, func(c *kit.Clients) error { return gone(removeToken(c, id)) })
 	return id
 }
 
@@ -60,6 +62,17 @@ func tokens(c *kit.Clients) (map[string]string, error) {
 	return all, nil
 }
 
+// removeTokens withdraws those for a thing.
+func removeTokens(c *kit.Clients, thing string) error {
+	all, err := tokens(c)
+	for id, of := range all {
+		if of == thing {
+			err = errors.Join(err, removeToken(c, id))
+		}
+	}
+	return err
+}
+
 func createToken() kit.Case {
 	create := func(c *kit.Clients, in *iotapi.CreateEnrolmentTokenInput) error {
 		out, err := c.Enrol.CreateEnrolmentToken(c.Ctx, in)
@@ -73,6 +86,7 @@ func createToken() kit.Case {
 		Good: func(w *kit.World) kit.Call {
 			in := invitation(w)
 			thing := things().arn(w, *in.ThingName)
+			w.Cleanup("token for "+thing, func(c *kit.Clients) error { return removeTokens(c, *in.ThingName) })
 			return kit.Call{
 				Needs: []kit.Need{
 					{Resource: thing},
@@ -84,7 +98,7 @@ func createToken() kit.Case {
 				Changes: func() any {
 					all, err := tokens(w.Admin)
 					w.Must(err)
-					return slices.Contains(values(all), *in.ThingName)
+					return slices.Contains(slices.Collect(maps.Values(all)), *in.ThingName)
 				},
 				Do: func(c *kit.Clients) error { return create(c, in) },
 			}
@@ -102,13 +116,6 @@ func createToken() kit.Case {
 			},
 		},
 	}
-}
-
-func values(m map[string]string) (all []string) {
-	for _, v := range m {
-		all = append(all, v)
-	}
-	return all
 }
 
 func listTokens() kit.Case {

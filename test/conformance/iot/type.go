@@ -28,6 +28,7 @@ func thingTypes() kind {
 		remove: func(c *kit.Clients, name string) error {
 			return kit.Run(c, c.IoT.DeleteThingType, &iot.DeleteThingTypeInput{ThingTypeName: &name})
 		},
+		release: deprecate, // five minutes later it can be deleted, by hand
 	}
 }
 
