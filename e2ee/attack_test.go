@@ -146,9 +146,18 @@ func attacks() []attack {
 		{"viewer forges a fragment in the camera's generation", ErrSignature, -1, func(w *world) (int, error) {
 			s := w.sealer(nil)
 			f := w.produce(s)
-			// Anna knows GS, not the camera's key.
-			s.cfg.Identity = &Identity{role: RoleProducer, signer: w.anna.signer, public: w.anna.public, fp: w.camera.fp}
+			s.cfg.Identity = w.posing()
 			return w.after(f, w.produce(s))
+		}},
+		{"viewer forges in a session before", ErrOrder, 0, func(w *world) (int, error) {
+			old, f := w.twoSessions()
+			old.cfg.Identity = w.posing()
+			return w.after(f[0], f[1], w.produce(old))
+		}},
+		{"viewer forges in a session before, with a link made up", ErrSignature, 0, func(w *world) (int, error) {
+			old, f := w.twoSessions()
+			old.cfg.Identity, old.last, old.next, old.keysSent = w.posing(), Link{}, 0, time.Time{}
+			return w.after(f[0], f[1], w.produce(old))
 		}},
 		{"viewer rewrites the fragment before", ErrChain, 0, func(w *world) (int, error) {
 			s := w.sealer(nil)
@@ -262,6 +271,22 @@ func attacks() []attack {
 			return w.after(f)
 		}},
 	}
+}
+
+// posing is Anna as the camera: she knows GS, not the camera's key.
+func (w *world) posing() *Identity {
+	return &Identity{role: RoleProducer, signer: w.anna.signer, public: w.anna.public, fp: w.camera.fp}
+}
+
+// twoSessions are a session, which goes on in the hands of who knows its secret, and one after it. The first's Previous is where
+// the second stands.
+func (w *world) twoSessions() (first *Sealer, fragments [][]Block) {
+	first = w.sealer(nil)
+	fragments = w.produceAll(first, 1)
+	second := w.sealer(&first.last)
+	fragments = append(fragments, w.produceAll(second, 1)...)
+	first.cfg.Previous = &second.last
+	return first, fragments
 }
 
 // after opens fragments as Anna does, and returns what was released of the last one, with its error.

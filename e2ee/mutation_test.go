@@ -44,7 +44,8 @@ var mutations = []struct{ file, check, without, test string }{
 	{"verify.go", `ok && known != d`, `false && ok && known != d`, "TestAttack/kept_fragment"},
 	{"verify.go", `p.Sequence == last.Sequence && p.Digest != last.Digest`, `false`, "TestAttack/session_before"},
 	{"verify.go", `	plain, err := f.open(records[at], 0, 0)`, `	plain, err := records[at].body, error(nil)`, "TestAttack/old_session_replayed_with"},
-	{"verify.go", `f.header.capture <= millis(last.Capture)`, `false`, "TestAttack/old_session_replayed_as"},
+	{"verify.go", `	if earlier {`, `	if false {`, "TestAttack/(old_session_replayed_as|viewer_forges_in_a_session_before$)"},
+	{"verify.go", `f.hold = f.hold || earlier`, ``, "TestAttack/viewer_forges_in_a_session_before,_with"},
 	{"verify.go", `age.Abs() > o.cfg.LiveWindow`, `false`, "TestAttack/recording_served"},
 	// signature
 	{"verify.go", `!verify(f.public, "signature", f.sig, d[:])`, `false`, "TestAttack/(viewer_forges|last_block|end_of_session)"},

@@ -53,16 +53,20 @@ func (f *fragment) linkBefore(records []record) (*Link, error) {
 }
 
 // placeSession checks a fragment of another session than the last one confirmed: by what the producer says of where that one
-// ended, or else by time.
+// ended, or else by time. The time is that of the generation's beginning, which is signed: who only knows the secret of a session
+// before can say what it likes in a header, and in such a link. So a link to the present from a session that has begun before it,
+// as one after which a camera's clock was set back has, counts when it is confirmed.
 func (o *Opener) placeSession(f *fragment, last Link, p *Link) error {
+	earlier := f.start <= millis(last.Capture)
 	if p != nil && p.Session == last.Session && p.Sequence >= last.Sequence {
 		if p.Sequence == last.Sequence && p.Digest != last.Digest {
 			return refuse(ErrFork, "the session before ended otherwise")
 		}
 		f.missing = p.Sequence - last.Sequence + f.header.sequence
+		f.hold = f.hold || earlier
 		return nil
 	}
-	if f.header.capture <= millis(last.Capture) {
+	if earlier {
 		return refuse(ErrOrder, "an older session")
 	}
 	f.unlinked = true

@@ -4,6 +4,7 @@ package hostile
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -604,8 +605,18 @@ func attacksByForgery() []attack {
 			lies: on(2, 5, func(w *world, f *fragment) { forged(f, w.forgery(w.at(2, 5), w.malloryKnows(1))) }),
 		},
 		{
-			name: "forges a session before, with a viewer", want: want{code: e2ee.ErrSignature, confirmed: 6, says: atMost(7)}, insiders: true,
+			name: "forges a session before, with a viewer", want: want{code: e2ee.ErrOrder, confirmed: 6, says: atMost(6)}, insiders: true,
 			lies: on(2, 2, func(w *world, f *fragment) { forged(f, w.forgery(w.at(2, 2), w.malloryKnows(1))) }),
+		},
+		{
+			name: "forges a session before, with a viewer and a link to the present", insiders: true,
+			want: want{code: e2ee.ErrSignature, confirmed: 6, says: atMost(6)},
+			lies: on(2, 2, func(w *world, f *fragment) {
+				made, now := w.forgery(w.at(2, 2), w.malloryKnows(1)), w.at(2, 1).link
+				made.Header.Sequence = 0
+				made.Before = slices.Concat(now.Session[:], binary.BigEndian.AppendUint64(nil, now.Sequence), now.Digest[:])
+				forged(f, made)
+			}),
 		},
 		{
 			name: "gives a fragment that can be read", want: want{code: e2ee.ErrDowngrade, confirmed: 1},
