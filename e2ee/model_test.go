@@ -17,7 +17,7 @@ import (
 // a key package names only members of the roster that the camera has.
 //
 // Each guard stands for a check of the package, by the name of the function that holds it. Without any one of them the walk
-// finds a violation: that is tested, too.
+// finds a violation: that is tested, too. What happens to frames is the model in modelframes_test.go.
 
 // Parties, as bits of a set of members or recipients.
 const (
@@ -34,6 +34,8 @@ const (
 	requestMAC           // Admitter.takeRequest: by code, the request's MAC and fingerprint
 	commitment           // Admitter.takeRequest: by digits, the request is the one committed to
 	digitsCompared       // Admitter.Digits
+	oneTry               // Admitter.Digits: a wrong try ends the pairing
+	oneOffer             // Joiner.takeOffer: the first offer counts, and no other after it
 	confirmation         // Joiner.Confirm, before which nothing is pinned
 	rosterSigned         // Trust.Advance: owners of the roster before have signed
 	rosterForward        // Trust.Advance: the next version
@@ -45,7 +47,7 @@ const (
 
 func (g guard) String() string {
 	return [...]string{
-		"all", "offer's MAC", "request's MAC", "commitment", "digits", "confirmation", "roster's signature",
+		"all", "offer's MAC", "request's MAC", "commitment", "digits", "one try", "one offer", "confirmation", "roster's signature",
 		"roster goes forward", "certificate's signature", "recipients are members", "new generation",
 	}[g]
 }
@@ -68,6 +70,7 @@ type mDevice struct {
 
 type mOwner struct {
 	offered, byCode, sure, dead uint8
+	tries                       uint8 // wrong ones
 	start                       uint8 // party that the session began with
 	at                          uint8 // version offered
 	request                     uint8 // party that asks, by its key
@@ -117,8 +120,10 @@ func (m *model) deviceSteps(s mState, d int) {
 		}
 		return
 	}
-	if dev.offer == none {
+	if dev.offer == none || (dev.trust == none && !m.has(oneOffer)) {
 		m.offerSteps(s, d)
+	}
+	if dev.offer == none {
 		return
 	}
 	if dev.confirmed == 0 {
@@ -230,10 +235,12 @@ func (m *model) requestSteps(s mState) {
 		t := s
 		if m.sameDigits(s, d) || !m.has(digitsCompared) {
 			t.owner.sure = 1
-		} else {
+		} else if t.owner.tries++; m.has(oneTry) {
 			t.owner.dead = 1
 		}
-		m.to(t)
+		if t.owner.tries <= 2 {
+			m.to(t)
+		}
 	}
 }
 
@@ -298,6 +305,9 @@ func violation(before, s mState, sealing bool) string {
 		case s.dev[d].version < before.dev[d].version:
 			return fmt.Sprintf("device %d went back to roster %d", d, s.dev[d].version)
 		}
+	}
+	if s.owner.tries > 1 {
+		return "the digits of one pairing are tried twice"
 	}
 	if s.chain[s.last]&mServer != 0 {
 		return "the owner has admitted the server"
