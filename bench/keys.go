@@ -13,8 +13,10 @@ import (
 	"crypto/rsa"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	kmsapi "github.com/obscura-video/obscura/internal/awsapi/kms"
@@ -34,8 +36,8 @@ func keys(o options, r *report) error {
 			hs, hc := newHTTP(t.roots, callers, http2), newHTTP(c.roots, callers, http2)
 			b := keyBench{
 				options: o, report: r, callers: callers, over: "HTTP/1.1",
-				server: kmsapi.NewClient(t.client("kms", t.at.API, hs)),
-				echo:   kmsapi.NewClient(newClient("https://"+c.Echo, hc, t.creds, t.at.Region, "kms")),
+				server: kmsapi.NewClient(t.client("kms", t.at.API, hs)), serverPID: t.cmd.Process.Pid,
+				echo: kmsapi.NewClient(newClient("https://"+c.Echo, hc, t.creds, t.at.Region, "kms")), echoPID: c.cmd.Process.Pid,
 			}
 			if http2 {
 				b.over = "HTTP/2"
@@ -68,10 +70,11 @@ type keyCase struct {
 // keyBench measures with one number of callers over one protocol.
 type keyBench struct {
 	options
-	report       *report
-	callers      int
-	over         string
-	server, echo *kmsapi.Client
+	report             *report
+	callers            int
+	over               string
+	server, echo       *kmsapi.Client
+	serverPID, echoPID int
 }
 
 func (b keyBench) run() error {
@@ -89,8 +92,8 @@ func (b keyBench) run() error {
 
 func (b keyBench) measure(k keyCase) error {
 	sides := []contender{
-		{call: func() error { return k.call(b.server) }},
-		{call: func() error { return k.call(b.echo) }},
+		{call: func() error { return k.call(b.server) }, pid: b.serverPID},
+		{call: func() error { return k.call(b.echo) }, pid: b.echoPID},
 		{call: k.primitive},
 	}
 	if err := turns(b.rounds, b.callers, b.round/2, sides); err != nil {
@@ -108,6 +111,8 @@ func (b keyBench) measure(k keyCase) error {
 	if b.callers != tailCallers {
 		return nil
 	}
+	b.report.add(result{Suite: "kms", Case: name + ", processor", Unit: "µs", Server: server.busy, Ceiling: echo.busy})
+	b.report.add(result{Suite: "kms", Case: name + ", client's", Unit: "µs", Server: server.own, Ceiling: echo.own})
 	tails := slices.Clone(echo.tails)
 	if k.slow { // the primitive alone takes longer than an echo
 		for i := range tails {
@@ -121,26 +126,57 @@ func (b keyBench) measure(k keyCase) error {
 // tailCallers is with how many callers the 99th percentile is of interest.
 const tailCallers = 8
 
-// contender is one of those that take turns, and what was measured of it: calls each second and the 99th percentile of
-// their durations in milliseconds, a value for each round.
+// contender is one of those that take turns, and what was measured of it, a value for each round.
 type contender struct {
-	call         func() error
+	call func() error
+	pid  int // of the process that is called; 0 when none is
+	// rates are calls each second, tails the 99th percentile of their durations in milliseconds.
 	rates, tails []float64
+	// busy is the processor time of a call in the process that is called, own in this one, both in microseconds.
+	busy, own []float64
 }
 
 // turns runs all sides in turns, so that what disturbs the machine disturbs them all.
 func turns(rounds, callers int, d time.Duration, sides []contender) error {
 	for range rounds {
 		for i := range sides {
-			s := &sides[i]
-			rate, took, err := timedRate(callers, d, s.call)
-			if err != nil {
+			if err := sides[i].turn(callers, d); err != nil {
 				return err
 			}
-			s.rates, s.tails = append(s.rates, rate), append(s.tails, quantile(took, 0.99))
 		}
 	}
 	return nil
+}
+
+func (s *contender) turn(callers int, d time.Duration) error {
+	var calls atomic.Int64
+	counted := func() error { calls.Add(1); return s.call() }
+	before, err := s.processors()
+	if err != nil {
+		return err
+	}
+	rate, took, err := timedRate(callers, d, counted)
+	if err != nil {
+		return err
+	}
+	after, err := s.processors()
+	if err != nil {
+		return err
+	}
+	perCall := func(i int) float64 { return float64((after[i] - before[i]).Microseconds()) / float64(calls.Load()) }
+	s.rates, s.tails = append(s.rates, rate), append(s.tails, quantile(took, 0.99))
+	s.busy, s.own = append(s.busy, perCall(0)), append(s.own, perCall(1))
+	return nil
+}
+
+// processors is the processor time of the process that is called, and of this one.
+func (s *contender) processors() (t [2]time.Duration, err error) {
+	for i, pid := range []int{s.pid, os.Getpid()} {
+		if t[i], err = processorTime(pid); err != nil {
+			return t, err
+		}
+	}
+	return t, nil
 }
 
 // keyCases makes a key for each operation.
