@@ -36,7 +36,12 @@ type Auth struct {
 
 // Signed reports whether the signature covers the header of this name, in any case.
 func (a *Auth) Signed(header string) bool {
-	return slices.Contains(a.SignedHeaders, strings.ToLower(header))
+	for _, name := range a.SignedHeaders {
+		if sameName(header, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // CheckService returns a WrongService error unless the scope names one of the services.
@@ -81,30 +86,83 @@ func parseHeader(r *http.Request, line string) (*Auth, error) {
 	case scheme != algorithm:
 		return nil, fail(Unsupported, "Unsupported AWS 'algorithm'; only %s is supported.", algorithm)
 	}
-	fields := map[string]string{}
-	for item := range strings.SplitSeq(rest, ",") {
-		name, value, found := strings.Cut(strings.TrimSpace(item), "=")
-		if _, twice := fields[name]; twice || !found {
-			return nil, fail(Incomplete, "'Authorization' header has a malformed or repeated parameter.")
-		}
-		fields[name] = value
+	f, ok := parseFields(rest)
+	if !ok {
+		return nil, fail(Incomplete, "'Authorization' header has a malformed or repeated parameter.")
 	}
 	amzDate, t, dated := headerTime(r.Header)
-	if e := headerLacks(fields, dated); e != "" {
+	if e := headerLacks(&f, dated); e != "" {
 		return nil, fail(Incomplete, "%s", e)
 	}
 	a := &Auth{
-		Time: t, Signature: fields["Signature"],
-		SessionToken: r.Header.Get("X-Amz-Security-Token"), ContentSHA256: r.Header.Get("X-Amz-Content-Sha256"),
+		Time: t, Signature: f.signature,
+		SessionToken: first(r.Header["X-Amz-Security-Token"]), ContentSHA256: first(r.Header["X-Amz-Content-Sha256"]),
 	}
-	return a, a.parse(fields["Credential"], fields["SignedHeaders"], amzDate)
+	return a, a.parse(f.credential, f.signedHeaders, amzDate)
 }
 
-func headerLacks(fields map[string]string, dated bool) string {
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
+}
+
+// authFields are the parameters of an Authorization header.
+type authFields struct{ credential, signedHeaders, signature string }
+
+// parseFields reads them. Others are passed over; false for one that comes twice or has no "=".
+func parseFields(rest string) (f authFields, ok bool) {
+	var names seen
+	for item := range strings.SplitSeq(rest, ",") {
+		name, value, found := strings.Cut(strings.TrimSpace(item), "=")
+		if !found || !names.add(name) {
+			return f, false
+		}
+		switch name {
+		case "Credential":
+			f.credential = value
+		case "SignedHeaders":
+			f.signedHeaders = value
+		case "Signature":
+			f.signature = value
+		}
+	}
+	return f, true
+}
+
+// seen is a set of names that costs nothing while there are few.
+type seen struct {
+	few  [4]string
+	n    int
+	many map[string]struct{}
+}
+
+// add puts name into the set; false when it is there.
+func (s *seen) add(name string) bool {
+	if slices.Contains(s.few[:s.n], name) {
+		return false
+	}
+	if s.n < len(s.few) {
+		s.few[s.n] = name
+		s.n++
+		return true
+	}
+	if s.many == nil {
+		s.many = map[string]struct{}{}
+	}
+	_, twice := s.many[name]
+	s.many[name] = struct{}{}
+	return !twice
+}
+
+func headerLacks(f *authFields, dated bool) string {
 	var lacks []string
-	for _, name := range [...]string{"Credential", "Signature", "SignedHeaders"} {
-		if fields[name] == "" {
-			lacks = append(lacks, "Authorization header requires '"+name+"' parameter.")
+	for _, field := range [...]struct{ name, value string }{
+		{"Credential", f.credential}, {"Signature", f.signature}, {"SignedHeaders", f.signedHeaders},
+	} {
+		if field.value == "" {
+			lacks = append(lacks, "Authorization header requires '"+field.name+"' parameter.")
 		}
 	}
 	if !dated {
@@ -125,12 +183,6 @@ func headerTime(h http.Header) (amzDate string, t time.Time, ok bool) {
 	}
 	t, err := http.ParseTime(v)
 	return formatTime(t), t, err == nil
-}
-
-// parseTime reads yyyymmddThhmmssZ and nothing else: time.Parse alone would take a fraction of a second too.
-func parseTime(s string) (time.Time, bool) {
-	t, err := time.Parse(timeLayout, s)
-	return t, err == nil && len(s) == len(timeLayout)
 }
 
 // presignedQuery collects the X-Amz-* parameters, or returns nil when none of them speaks of a signature.
@@ -202,14 +254,17 @@ func queryLacks(get func(string) string) string {
 
 // parse reads what header and query form share. amzDate is the request's time as the signature has it.
 func (a *Auth) parse(credential, signedHeaders, amzDate string) error {
-	parts := strings.Split(credential, "/")
-	if len(parts) != 5 {
+	if strings.Count(credential, "/") != 4 {
 		return fail(Incomplete, "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term.")
 	}
-	a.AccessKeyID, a.Date, a.Region, a.Service = parts[0], parts[1], parts[2], parts[3]
+	a.AccessKeyID, credential, _ = strings.Cut(credential, "/")
+	a.Date, credential, _ = strings.Cut(credential, "/")
+	a.Region, credential, _ = strings.Cut(credential, "/")
+	var end string
+	a.Service, end, _ = strings.Cut(credential, "/")
 	a.SignedHeaders = strings.Split(signedHeaders, ";")
 	switch {
-	case parts[4] != terminator:
+	case end != terminator:
 		return fail(Incomplete, "Credential should be scoped with a valid terminator: '%s'.", terminator)
 	case !isWord(a.AccessKeyID, 128) || !isWord(a.Region, 64) || !isWord(a.Service, 64):
 		return fail(Incomplete, "Credential is malformed.")
@@ -220,9 +275,10 @@ func (a *Auth) parse(credential, signedHeaders, amzDate string) error {
 	case slices.ContainsFunc(a.SignedHeaders, func(s string) bool { return !isHeaderName(s) }):
 		return fail(Incomplete, "'SignedHeaders' must be lower-case header names.")
 	}
-	if day := a.Time.Format(dateLayout); day != a.Date {
-		e := fail(WrongDate, "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '%.16s' != '%s', from '%s'.", a.Date, day, amzDate)
-		e.Expected = day
+	var room [len(dateLayout)]byte
+	if day := a.Time.AppendFormat(room[:0], dateLayout); string(day) != a.Date {
+		e := fail(WrongDate, "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '%.16s' != '%s', from '%s'.", a.Date, string(day), amzDate)
+		e.Expected = string(day)
 		return e
 	}
 	return nil

@@ -10,12 +10,12 @@ import (
 // cacheEntries bounds each of the two generations of a keyCache.
 const cacheEntries = 1024
 
-// keyCache remembers signing keys, whose derivation costs four HMACs. It has two generations: when the young one is
+// keyCache remembers keys, whose derivation costs four HMACs. It has two generations: when the young one is
 // full it becomes the old one, so what is in use stays. Only keys that verified a request get in, so nobody
 // without a secret can push others' out.
 type keyCache struct {
 	mu         sync.Mutex
-	young, old map[cacheKey]signingKey
+	young, old map[cacheKey]*dayKey
 }
 
 // cacheKey has the secret's hash, so that a key made anew under the same id does not find the old one.
@@ -24,7 +24,7 @@ type cacheKey struct {
 	secret                             [sha256.Size]byte
 }
 
-func (c *keyCache) get(k cacheKey) (signingKey, bool) {
+func (c *keyCache) get(k cacheKey) (*dayKey, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if key, ok := c.young[k]; ok {
@@ -34,14 +34,14 @@ func (c *keyCache) get(k cacheKey) (signingKey, bool) {
 	return key, ok
 }
 
-func (c *keyCache) put(k cacheKey, key signingKey) {
+func (c *keyCache) put(k cacheKey, key *dayKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, ok := c.young[k]; ok {
 		return
 	}
 	if c.young == nil || len(c.young) >= cacheEntries {
-		c.young, c.old = make(map[cacheKey]signingKey), c.young
+		c.young, c.old = make(map[cacheKey]*dayKey), c.young
 	}
 	c.young[k] = key
 }

@@ -37,7 +37,7 @@ func appendHeader(b []byte, r *http.Request, name string) (_ []byte, ok bool) {
 	if name == "host" {
 		return appendSqueezed(b, host(r)), true
 	}
-	if values, ok := r.Header[http.CanonicalHeaderKey(name)]; ok {
+	if values, ok := r.Header[headerKey(name)]; ok {
 		for i, v := range values {
 			if i > 0 {
 				b = append(b, ',')
@@ -57,6 +57,27 @@ func appendHeader(b []byte, r *http.Request, name string) (_ []byte, ok bool) {
 		return append(b, "keep-alive"...), true
 	}
 	return b, false
+}
+
+// headerKey is http.CanonicalHeaderKey, which makes a new string of most names, without that for the usual ones.
+func headerKey(name string) string {
+	switch name {
+	case "content-type":
+		return "Content-Type"
+	case "x-amz-date":
+		return "X-Amz-Date"
+	case "x-amz-target":
+		return "X-Amz-Target"
+	case "x-amz-content-sha256":
+		return "X-Amz-Content-Sha256"
+	case "x-amz-security-token":
+		return "X-Amz-Security-Token"
+	case "amz-sdk-invocation-id":
+		return "Amz-Sdk-Invocation-Id"
+	case "amz-sdk-request":
+		return "Amz-Sdk-Request"
+	}
+	return http.CanonicalHeaderKey(name)
 }
 
 func host(r *http.Request) string {
@@ -82,9 +103,11 @@ func appendSqueezed(b []byte, v string) []byte {
 
 // rawPath returns the path as it was sent, still encoded.
 func rawPath(r *http.Request) string {
-	p := r.URL.EscapedPath()
+	var p string
 	if strings.HasPrefix(r.RequestURI, "/") {
 		p, _, _ = strings.Cut(r.RequestURI, "?")
+	} else {
+		p = r.URL.EscapedPath()
 	}
 	if p == "" {
 		return "/"
@@ -92,26 +115,26 @@ func rawPath(r *http.Request) string {
 	return p
 }
 
-// canonicalPaths returns the canonical forms of the path that clients sign. For S3 it is encoded once, by the
+// canonicalPaths appends the canonical forms of the path that clients sign. For S3 it is encoded once, by the
 // rules of SigV4 or as the client happened to encode it, and not normalized. The others encode what is
 // encoded already a second time; AWS's own rule first removes "//", "." and "..", which the SDKs for Go do not.
-func canonicalPaths(r *http.Request, service string) []string {
+func canonicalPaths(to []string, r *http.Request, service string) []string {
 	raw := rawPath(r)
 	if service == "s3" {
 		decoded, ok := unescape(raw, false)
 		if !ok {
-			return nil
+			return to
 		}
-		if paths := []string{escape(decoded, true), raw}; paths[0] != raw {
-			return paths
+		if path := escape(decoded, true); path != raw {
+			to = append(to, path)
 		}
-		return []string{raw}
+		return append(to, raw)
 	}
-	paths := []string{escape(raw, true)}
+	to = append(to, escape(raw, true))
 	if normal := normalize(raw); normal != raw {
-		paths = append(paths, escape(normal, true))
+		to = append(to, escape(normal, true))
 	}
-	return paths
+	return to
 }
 
 // normalize removes empty and dot segments (RFC 3986, 5.2.4, and "//").

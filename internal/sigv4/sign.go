@@ -3,6 +3,7 @@
 package sigv4
 
 import (
+	"encoding/hex"
 	"net/http"
 	"slices"
 	"strconv"
@@ -61,10 +62,11 @@ func signature(r *http.Request, query string, signed []string, hash string, cred
 	scope = scopeOf(date, region, service)
 	path := escape(normalize(rawPath(r)), true)
 	if service == "s3" {
-		path = canonicalPaths(r, service)[0]
+		path = canonicalPaths(nil, r, service)[0]
 	}
 	canonical, _ := appendCanonical(nil, r, path, query, signed, hash)
-	return deriveKey(creds.SecretAccessKey, date, region, service).sign(formatTime(t), scope, canonical), scope
+	mac := newDayKey(deriveKey(creds.SecretAccessKey, date, region, service)).sign(t, date, region, service, canonical)
+	return hex.EncodeToString(mac[:]), scope
 }
 
 // headersToSign lists host and the headers of h in order, without those that transports and proxies add,

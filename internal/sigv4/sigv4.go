@@ -30,15 +30,11 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"time"
 )
 
 const (
 	algorithm  = "AWS4-HMAC-SHA256"
 	terminator = "aws4_request"
-
-	timeLayout = "20060102T150405Z"
-	dateLayout = "20060102"
 )
 
 // Payload hashes that are not the hash of a body.
@@ -84,20 +80,6 @@ func hmacSHA256[T string | []byte](key []byte, message T) (sum signingKey) {
 	return sum
 }
 
-// sign signs the string made of the lines algorithm, time, scope and the hash of the canonical request.
-func (k signingKey) sign(amzDate, scope string, canonical []byte) string {
-	sum := sha256.Sum256(canonical)
-	b := make([]byte, 0, 256)
-	b = append(append(b, algorithm...), '\n')
-	b = append(append(b, amzDate...), '\n')
-	b = append(append(b, scope...), '\n')
-	b = hex.AppendEncode(b, sum[:])
-	mac := hmacSHA256(k[:], b)
-	return hex.EncodeToString(mac[:])
-}
-
 func scopeOf(date, region, service string) string {
 	return date + "/" + region + "/" + service + "/" + terminator
 }
-
-func formatTime(t time.Time) string { return t.UTC().Format(timeLayout) }

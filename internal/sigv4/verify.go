@@ -58,7 +58,7 @@ func (v *Verifier) Verify(now time.Time, r *http.Request, auth *Auth, secret str
 	k := cacheKey{auth.AccessKeyID, auth.Date, auth.Region, auth.Service, sha256.Sum256([]byte(secret))}
 	key, cached := v.cache.get(k)
 	if !cached {
-		key = deriveKey(secret, auth.Date, auth.Region, auth.Service)
+		key = newDayKey(deriveKey(secret, auth.Date, auth.Region, auth.Service))
 	}
 	if !verifies(r, auth, key, hash) {
 		return mismatch()
@@ -90,12 +90,11 @@ func (v *Verifier) checkScope(a *Auth, now time.Time) error {
 // unsignedHeader returns the name of a header that must be signed and is not, or "".
 func unsignedHeader(r *http.Request, a *Auth) string {
 	for name := range r.Header {
-		if len(name) < len("X-Amz-") || !strings.EqualFold(name[:len("X-Amz")], "X-Amz") {
+		if len(name) < len("X-Amz-") || !sameName(name[:len("x-amz")], "x-amz") {
 			continue
 		}
-		lower := strings.ToLower(name)
-		if actedUpon(lower, a.Service) && !a.Signed(lower) && !hoisted(r, a, name) {
-			return lower
+		if actedUpon(name, a.Service) && !a.Signed(name) && !hoisted(r, a, name) {
+			return strings.ToLower(name)
 		}
 	}
 	return ""
@@ -107,32 +106,53 @@ func hoisted(r *http.Request, a *Auth, name string) bool {
 	return a.Presigned && slices.Equal(presignedQuery(r.URL.RawQuery)[name], r.Header[name])
 }
 
-// actedUpon reports whether services act upon a header, given by its name in lower case, in a way that only
-// being signed can cover; see the package comment.
+// actedUpon reports whether services act upon a header, given by its name in any case, in a way that only being
+// signed can cover; see the package comment.
 func actedUpon(name, service string) bool {
-	switch name {
-	case "x-amz-date", "x-amz-content-sha256", "x-amzn-trace-id":
+	switch {
+	case sameName(name, "x-amz-date"), sameName(name, "x-amz-content-sha256"), sameName(name, "x-amzn-trace-id"):
 		return false
-	case "x-amz-security-token":
+	case sameName(name, "x-amz-security-token"):
 		return service == "s3"
 	}
-	return strings.HasPrefix(name, "x-amz-") || strings.HasPrefix(name, "x-amzn-")
+	return sameName(name[:min(len(name), len("x-amz-"))], "x-amz-") || sameName(name[:min(len(name), len("x-amzn-"))], "x-amzn-")
+}
+
+// sameName reports whether a header's name is the one that lower is, which has no capitals.
+func sameName(name, lower string) bool {
+	if len(name) != len(lower) {
+		return false
+	}
+	for i := range len(name) {
+		c := name[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // verifies tries the few canonical forms that clients sign, the most usual first.
-func verifies(r *http.Request, a *Auth, key signingKey, hash string) bool {
-	queries := canonicalQueries(r.URL.RawQuery, a)
-	scope := scopeOf(a.Date, a.Region, a.Service)
-	amzDate := formatTime(a.Time)
-	buf := make([]byte, 0, 1024)
-	for _, path := range canonicalPaths(r, a.Service) {
-		for _, query := range queries {
-			canonical, ok := appendCanonical(buf, r, path, query, a.SignedHeaders, hash)
+func verifies(r *http.Request, a *Auth, key *dayKey, hash string) bool {
+	var given, want [2 * sha256.Size]byte
+	if len(a.Signature) != len(given) {
+		return false
+	}
+	copy(given[:], a.Signature)
+	var room [1024]byte
+	var paths, queries [2]string
+	for _, path := range canonicalPaths(paths[:0], r, a.Service) {
+		for _, query := range canonicalQueries(queries[:0], r.URL.RawQuery, a) {
+			canonical, ok := appendCanonical(room[:0], r, path, query, a.SignedHeaders, hash)
 			if !ok {
 				return false
 			}
-			want := key.sign(amzDate, scope, canonical)
-			if subtle.ConstantTimeCompare([]byte(want), []byte(a.Signature)) == 1 {
+			mac := key.sign(a.Time, a.Date, a.Region, a.Service, canonical)
+			hex.Encode(want[:], mac[:])
+			if subtle.ConstantTimeCompare(want[:], given[:]) == 1 {
 				return true
 			}
 		}
@@ -140,20 +160,20 @@ func verifies(r *http.Request, a *Auth, key signingKey, hash string) bool {
 	return false
 }
 
-// canonicalQueries returns the canonical query; of a presigned one also that without the session token, which
+// canonicalQueries appends the canonical query; of a presigned one also that without the session token, which
 // some clients append after signing.
-func canonicalQueries(raw string, a *Auth) []string {
+func canonicalQueries(to []string, raw string, a *Auth) []string {
 	if !a.Presigned {
 		q, ok := canonicalQuery(raw)
-		return keep(nil, q, ok)
+		return keep(to, q, ok)
 	}
 	q, ok := canonicalQuery(raw, "X-Amz-Signature")
-	queries := keep(nil, q, ok)
+	to = keep(to, q, ok)
 	if a.SessionToken != "" && a.Service != "s3" && strings.Contains(q, "X-Amz-Security-Token=") {
 		q, ok = canonicalQuery(raw, "X-Amz-Signature", "X-Amz-Security-Token")
-		queries = keep(queries, q, ok)
+		to = keep(to, q, ok)
 	}
-	return queries
+	return to
 }
 
 func keep(list []string, s string, ok bool) []string {

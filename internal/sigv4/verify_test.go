@@ -252,7 +252,7 @@ func TestKeyCacheIsBoundedAndForgetsAChangedSecret(t *testing.T) {
 		t.Errorf("%d keys for one secret", n)
 	}
 	for i := range 5 * cacheEntries {
-		v.cache.put(cacheKey{accessKeyID: fmt.Sprint(i)}, signingKey{})
+		v.cache.put(cacheKey{accessKeyID: fmt.Sprint(i)}, &dayKey{})
 	}
 	if n := len(v.cache.young) + len(v.cache.old); n > 2*cacheEntries {
 		t.Errorf("%d keys", n)
