@@ -166,7 +166,7 @@ func (b *block) indexed() (index, *Fault) {
 		if err != nil {
 			return nil, &Fault{Block: b.seq, Event: b.first + uint64(i), Reason: fmt.Sprintf("record is no JSON: %v", err)}
 		}
-		x.add(e, i)
+		x.add(e.terms(), i)
 	}
 	return x, nil
 }

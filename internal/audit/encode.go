@@ -21,14 +21,10 @@ const (
 )
 
 // encoder turns events into JSON. It is not for concurrent use.
-type encoder struct {
-	buf   bytes.Buffer
-	usual []byte // room for appendEvent
-}
+type encoder struct{ buf bytes.Buffer }
 
-// encode returns the record of e in bytes of their own, and applies the size caps to e. It never fails: a
-// member that cannot be encoded is left out, since an event without it is worth more than none.
-func (c *encoder) encode(e *Event) []byte {
+// bound applies the size caps of texts and lists to e.
+func (e *Event) bound() {
 	e.UserAgent = cut(e.UserAgent)
 	e.ErrorCode = cut(e.ErrorCode)
 	e.ErrorMessage = cut(e.ErrorMessage)
@@ -36,6 +32,34 @@ func (c *encoder) encode(e *Event) []byte {
 		e.TLSDetails.ClientProvidedHostHeader = cut(e.TLSDetails.ClientProvidedHostHeader)
 	}
 	e.Resources = e.Resources[:min(len(e.Resources), maxResources)]
+}
+
+// usual encodes an event whose texts are bound if it is one of the usual kind: without anything for encoding/json, and so
+// small that no document in it can be too long. It is safe for concurrent use of different events.
+func usual(e *Event) (encoded, bool) {
+	if empty(e.RequestParameters) || empty(e.ResponseElements) || len(e.EventID) != idBytes {
+		return encoded{}, false
+	}
+	if year := e.EventTime.Year(); year < 0 || year >= 9999 || e.EventTime.Nanosecond() != 0 {
+		return encoded{}, false // within a second of 9998 the year has four digits still
+	}
+	r, ok := byHand(e)
+	return r, ok && len(r.bytes) <= maxAdditionalData
+}
+
+// empty says that a document is there and has no members. It is written as null.
+func empty(document any) bool {
+	m, ok := document.(map[string]any)
+	return ok && len(m) == 0
+}
+
+// encode returns the record of e in bytes of their own, and applies the size caps to e. It never fails: a
+// member that cannot be encoded is left out, since an event without it is worth more than none.
+func (c *encoder) encode(e *Event) []byte {
+	e.bound()
+	if r, ok := usual(e); ok {
+		return r.bytes
+	}
 	if b := c.small(e); b != nil {
 		return b
 	}
@@ -55,21 +79,11 @@ func (c *encoder) encode(e *Event) []byte {
 	return bytes.Clone(c.json(e))
 }
 
-// small encodes an event of which no document can be too long, since the whole is not: nearly every one, so that
-// its documents need not be encoded by themselves. It returns nil for any other.
+// small encodes an event of which no document can be too long, since the whole is not, so that its documents need not
+// be encoded by themselves. It returns nil for any other.
 func (c *encoder) small(e *Event) []byte {
-	for _, d := range []any{e.RequestParameters, e.ResponseElements} {
-		if m, ok := d.(map[string]any); ok && len(m) == 0 {
-			return nil
-		}
-	}
-	if year := e.EventTime.Year(); year >= 0 && year <= 9999 {
-		if b, ok := appendEvent(c.usual[:0], e); ok {
-			if c.usual = b; len(b) <= maxAdditionalData {
-				return bytes.Clone(b)
-			}
-			return nil
-		}
+	if empty(e.RequestParameters) || empty(e.ResponseElements) {
+		return nil
 	}
 	if b := c.json(e); b != nil && len(b) <= maxAdditionalData {
 		return bytes.Clone(b)

@@ -88,7 +88,7 @@ func (f Forger) reindex(b *block) {
 		if err := json.Unmarshal(record, &e); err != nil {
 			f.t.Fatal(err)
 		}
-		x.add(&e, i)
+		x.add(e.terms(), i)
 	}
 	f.update(func(tx meta.Tx) {
 		for _, row := range x.rows(b) {

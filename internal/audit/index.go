@@ -38,12 +38,12 @@ func (e *Event) terms() []term {
 	if !e.ManagementEvent {
 		return nil
 	}
-	ts := []term{
-		{Any, ""},
-		{EventName, e.EventName},
-		{ReadOnly, strconv.FormatBool(e.ReadOnly)},
-		{EventSource, e.EventSource},
-	}
+	ts := append(make([]term, 0, 6+3*len(e.Resources)),
+		term{Any, ""},
+		term{EventName, e.EventName},
+		term{ReadOnly, strconv.FormatBool(e.ReadOnly)},
+		term{EventSource, e.EventSource},
+	)
 	if u := e.Username(); u != "" {
 		ts = append(ts, term{Username, u})
 	}
@@ -91,12 +91,11 @@ func (e *Event) Username() string {
 // resourceName returns the name in an ARN: what follows the type, without path or creation time. A text that
 // is no ARN is its own name.
 func resourceName(arn string) string {
-	f := strings.SplitN(arn, ":", 6)
-	if len(f) < 6 {
+	service, id, ok := cutARN(arn)
+	if !ok {
 		return arn
 	}
-	id := f[5]
-	if f[2] == "kinesisvideo" { // stream/name/creation time
+	if service == "kinesisvideo" { // stream/name/creation time
 		if p := strings.Split(id, "/"); len(p) == 3 {
 			return p[1]
 		}
@@ -105,6 +104,21 @@ func resourceName(arn string) string {
 		id = id[i+1:]
 	}
 	return id
+}
+
+// cutARN returns the third and the sixth field of an ARN.
+func cutARN(arn string) (service, id string, ok bool) {
+	id = arn
+	for i := range 5 {
+		var field string
+		if field, id, ok = strings.Cut(id, ":"); !ok {
+			return "", "", false
+		}
+		if i == 2 {
+			service = field
+		}
+	}
+	return service, id, true
 }
 
 // bitmap says which events of a block are meant, by their place in it.
@@ -136,8 +150,8 @@ func (m *bitmap) len() (n int) {
 // index collects the terms of a block's events.
 type index map[term]*bitmap
 
-func (x index) add(e *Event, place int) {
-	for _, t := range e.terms() {
+func (x index) add(terms []term, place int) {
+	for _, t := range terms {
 		m := x[t]
 		if m == nil {
 			m = new(bitmap)

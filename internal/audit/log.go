@@ -79,10 +79,15 @@ type Log struct {
 
 // entry is one event on its way to the writer.
 type entry struct {
-	event   Event
-	at      int64      // when it was recorded, Unix milliseconds
-	durable chan error // nil when nobody waits
-	barrier bool       // no event: Flush waits here
+	at int64 // when it was recorded, Unix milliseconds
+	// record and terms are those of an event of the usual kind: who records it encodes it, so that the writer, who is
+	// alone, has little to do for each. The writer encodes any other, which is then event.
+	record          encoded
+	terms           []term
+	event           *Event
+	requestID, name string
+	durable         chan error // nil when nobody waits
+	barrier         bool       // no event: Flush waits here
 }
 
 // health is replaced when the store recovers from a failure.
@@ -166,12 +171,30 @@ func (l *Log) readHead(ctx context.Context) (h head, err error) {
 // Errors: ErrUnavailable with the store's error, ErrClosed, ctx's error. After any of them the caller must
 // fail the call; the event may be in the log all the same.
 func (l *Log) Record(ctx context.Context, e Event) error {
-	n := &entry{event: e, at: max(l.now().UnixMilli(), 0)}
+	n := newEntry(e, max(l.now().UnixMilli(), 0))
 	if !e.ReadOnly {
 		n.durable = make(chan error, 1)
 	}
 	return l.enqueue(ctx, n)
 }
+
+// newEntry gives e its time and its ID, which the writer changes when events have overtaken it.
+func newEntry(e Event, at int64) *entry {
+	n := &entry{at: at, requestID: e.RequestID, name: e.EventName}
+	e.EventTime, e.EventID = second(at), newID(at)
+	e.bound()
+	var ok bool
+	if n.record, ok = usual(&e); ok {
+		n.terms = e.terms()
+	} else {
+		own := e // so that only an unusual event is kept
+		n.event = &own
+	}
+	return n
+}
+
+// second is the time of an event: whole seconds.
+func second(ms int64) time.Time { return time.Unix(ms/1000, 0).UTC() }
 
 // Flush waits until every event recorded before is durable. Errors: as Record.
 func (l *Log) Flush(ctx context.Context) error {

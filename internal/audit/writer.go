@@ -5,9 +5,6 @@ package audit
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -120,20 +117,30 @@ func (w *writer) add(b *batch, n *entry) bool {
 		b.timer = time.NewTimer(flushDelay)
 	}
 	b.lastT = t
-	e := &n.event
-	e.EventTime = time.Unix(t/1000, 0).UTC()
-	e.EventID = newID(t)
-	record := w.encoder.encode(e)
-	b.index.add(e, len(b.events))
+	record, terms := w.encode(n, t)
+	b.index.add(terms, len(b.events))
 	b.events = append(b.events, record)
-	if w.log.settle != nil && e.RequestID != "" {
-		if row, ok := w.log.settle(e.RequestID, e.EventName); ok {
+	if w.log.settle != nil && n.requestID != "" {
+		if row, ok := w.log.settle(n.requestID, n.name); ok {
 			b.settled = append(b.settled, row)
 		}
 	}
 	b.bytes += len(record)
 	b.await(n)
 	return true
+}
+
+// encode returns the record of n with its final time, and what it is found by.
+func (w *writer) encode(n *entry, t int64) ([]byte, []term) {
+	if e := n.event; e != nil {
+		e.EventTime, e.EventID = second(t), newID(t)
+		record := w.encoder.encode(e)
+		return record, e.terms()
+	}
+	if t != n.at {
+		n.record.move(t)
+	}
+	return n.record.bytes, n.terms
 }
 
 // raceWindow is how far the times of two events may lie the wrong way round because their recorders raced to the
@@ -162,24 +169,6 @@ func (b *batch) answer(err error) {
 		c <- err
 	}
 	b.waiting = nil
-}
-
-// newID returns a UUID of version 7 (RFC 9562, 5.7) for a time in Unix milliseconds.
-func newID(t int64) string {
-	var u [16]byte
-	rand.Read(u[6:])
-	binary.BigEndian.PutUint16(u[:], uint16(t>>32))
-	binary.BigEndian.PutUint32(u[2:], uint32(t))
-	u[6] = 0x70 | u[6]&0x0f
-	u[8] = 0x80 | u[8]&0x3f
-	var s [36]byte
-	hex.Encode(s[0:], u[0:4])
-	hex.Encode(s[9:], u[4:6])
-	hex.Encode(s[14:], u[6:8])
-	hex.Encode(s[19:], u[8:10])
-	hex.Encode(s[24:], u[10:])
-	s[8], s[13], s[18], s[23] = '-', '-', '-', '-'
-	return string(s[:])
 }
 
 // commit writes b, again and again while the store fails. Meanwhile the log is unavailable: who waits is
