@@ -80,19 +80,22 @@ func (b *block) fields(to []byte) []byte {
 	return append(to, b.prev[:]...)
 }
 
+// packer compresses blocks, one at a time.
+type packer struct {
+	zstd *zstd.Encoder
+	body []byte // room that is used again
+}
+
 // marshal returns the values that hold the block, at most maxParts, and its hash.
-func (b *block) marshal(z *zstd.Encoder) ([][]byte, digest) {
+func (b *block) marshal(z *packer) ([][]byte, digest) {
 	hashes := b.chain()
-	size := 0
-	for _, e := range b.events {
-		size += binary.MaxVarintLen32 + len(e)
-	}
-	body := make([]byte, 0, size)
+	body := z.body[:0]
 	for _, e := range b.events {
 		body = binary.AppendUvarint(body, uint64(len(e)))
 		body = append(body, e...)
 	}
-	out := make([]byte, 0, headerBytes+len(b.events)*linkBytes+len(body)/2)
+	z.body = body
+	out := make([]byte, 0, headerBytes+len(b.events)*linkBytes+len(body)/8) // the usual body shrinks to less
 	out = append(out, blockVersion, 0)
 	out = binary.BigEndian.AppendUint16(out, uint16(len(b.events)))
 	out = binary.BigEndian.AppendUint32(out, uint32(len(body)))
@@ -100,7 +103,7 @@ func (b *block) marshal(z *zstd.Encoder) ([][]byte, digest) {
 	for _, h := range hashes[1:] {
 		out = append(out, h[:linkBytes]...)
 	}
-	out = z.EncodeAll(body, out)
+	out = z.zstd.EncodeAll(body, out)
 	out[1] = byte((len(out) + partBytes - 1) / partBytes)
 	var parts [][]byte
 	for len(out) > partBytes {
@@ -166,9 +169,10 @@ func splitRecords(body []byte, count int) ([][]byte, error) {
 	return events, nil
 }
 
-func newEncoder() (*zstd.Encoder, error) {
-	return zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
+func newPacker() (*packer, error) {
+	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
 		zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true))
+	return &packer{zstd: z}, err
 }
 
 func newDecoder() (*zstd.Decoder, error) {

@@ -105,7 +105,7 @@ func Open(ctx context.Context, c Config) (*Log, error) {
 	if c.QueueLength == 0 {
 		c.QueueLength = 1024
 	}
-	encoder, err := newEncoder()
+	packer, err := newPacker()
 	if err != nil {
 		return nil, fmt.Errorf("audit: open: %w", err)
 	}
@@ -125,7 +125,7 @@ func Open(ctx context.Context, c Config) (*Log, error) {
 		return nil, fmt.Errorf("audit: open: %w", err)
 	}
 	l.head.Store(&h)
-	w := &writer{log: l, zstd: encoder}
+	w := &writer{log: l, packer: packer}
 	go w.run()
 	return l, nil
 }

@@ -36,7 +36,7 @@ func (f forger) read(seq uint64) *block {
 
 // write replaces a block. With relink its own links are made to fit; otherwise they stay as they are.
 func (f forger) write(b *block, relink bool) digest {
-	z, err := newEncoder()
+	z, err := newPacker()
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -406,7 +406,7 @@ func TestChainVector(t *testing.T) {
 }
 
 func FuzzParseBlock(f *testing.F) {
-	z, err := newEncoder()
+	z, err := newPacker()
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -9,15 +9,13 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/obscura-video/obscura/internal/meta"
 )
 
 // writer is the one goroutine that extends the chain. Whatever waits while it writes a block is in the next.
 type writer struct {
 	log     *Log
-	zstd    *zstd.Encoder
+	packer  *packer
 	encoder encoder
 	carry   *entry // taken from the queue, but for the next block
 	last    int64  // time of the event taken up last, Unix milliseconds
@@ -179,7 +177,7 @@ func (w *writer) commit(b *batch) error {
 		return nil
 	}
 	b.timer.Stop()
-	parts, hash := b.marshal(w.zstd)
+	parts, hash := b.marshal(w.packer)
 	next := head{block: b.seq, event: b.first + uint64(len(b.events)) - 1, hash: hash}
 	rows := b.index.rows(&b.block)
 	for i, p := range parts {
