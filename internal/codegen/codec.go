@@ -181,10 +181,10 @@ func (f *file) jsonDecode(s structure) error {
 	f.p("// DecodeJSON reads v from a JSON object.")
 	f.p("func (v *%s) DecodeJSON(r *protocol.JSONReader) {", s.name)
 	if body.Len() == 0 {
-		f.p("for range r.Members() {\nr.Skip()\n}\n}\n")
+		f.p("for range r.Names() {\nr.Skip()\n}\n}\n")
 		return err
 	}
-	f.p("for name := range r.Members() {\nswitch name {\n%sdefault:\nr.Skip()\n}\n}\n}\n", body.String())
+	f.p("for name := range r.Names() {\nswitch string(name) {\n%sdefault:\nr.Skip()\n}\n}\n}\n", body.String())
 	return err
 }
 

@@ -18,8 +18,8 @@ func (v *AddTagsInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *AddTagsInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ResourceId":
 			v.ResourceId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "TagsList":
@@ -38,7 +38,7 @@ func (v *AddTagsOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *AddTagsOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -53,8 +53,8 @@ func (v *AdvancedEventSelector) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *AdvancedEventSelector) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "FieldSelectors":
 			v.FieldSelectors = protocol.ReadList(r, protocol.ReadStruct((*AdvancedFieldSelector).DecodeJSON))
 		case "Name":
@@ -80,8 +80,8 @@ func (v *AdvancedFieldSelector) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *AdvancedFieldSelector) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EndsWith":
 			v.EndsWith = protocol.ReadList(r, (*protocol.JSONReader).String)
 		case "Equals":
@@ -112,8 +112,8 @@ func (v *CancelQueryInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CancelQueryInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EventDataStore":
 			v.EventDataStore = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "QueryId":
@@ -134,8 +134,8 @@ func (v *CancelQueryOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CancelQueryOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "QueryId":
 			v.QueryId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "QueryStatus":
@@ -156,8 +156,8 @@ func (v *Channel) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *Channel) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ChannelArn":
 			v.ChannelArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Name":
@@ -180,8 +180,8 @@ func (v *CreateChannelInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateChannelInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Destinations":
 			v.Destinations = protocol.ReadList(r, protocol.ReadStruct((*Destination).DecodeJSON))
 		case "Name":
@@ -209,8 +209,8 @@ func (v *CreateChannelOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateChannelOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ChannelArn":
 			v.ChannelArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Destinations":
@@ -245,8 +245,8 @@ func (v *CreateEventDataStoreInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateEventDataStoreInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "AdvancedEventSelectors":
 			v.AdvancedEventSelectors = protocol.ReadList(r, protocol.ReadStruct((*AdvancedEventSelector).DecodeJSON))
 		case "BillingMode":
@@ -294,8 +294,8 @@ func (v *CreateEventDataStoreOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateEventDataStoreOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "AdvancedEventSelectors":
 			v.AdvancedEventSelectors = protocol.ReadList(r, protocol.ReadStruct((*AdvancedEventSelector).DecodeJSON))
 		case "BillingMode":
@@ -348,8 +348,8 @@ func (v *CreateTrailInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateTrailInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CloudWatchLogsLogGroupArn":
 			v.CloudWatchLogsLogGroupArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "CloudWatchLogsRoleArn":
@@ -401,8 +401,8 @@ func (v *CreateTrailOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateTrailOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CloudWatchLogsLogGroupArn":
 			v.CloudWatchLogsLogGroupArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "CloudWatchLogsRoleArn":
@@ -445,8 +445,8 @@ func (v *DataResource) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DataResource) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Type":
 			v.Type = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Values":
@@ -466,8 +466,8 @@ func (v *DeleteChannelInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteChannelInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Channel":
 			v.Channel = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -484,7 +484,7 @@ func (v *DeleteChannelOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteChannelOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -498,8 +498,8 @@ func (v *DeleteEventDataStoreInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteEventDataStoreInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EventDataStore":
 			v.EventDataStore = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -516,7 +516,7 @@ func (v *DeleteEventDataStoreOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteEventDataStoreOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -530,8 +530,8 @@ func (v *DeleteResourcePolicyInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteResourcePolicyInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ResourceArn":
 			v.ResourceArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -548,7 +548,7 @@ func (v *DeleteResourcePolicyOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteResourcePolicyOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -562,8 +562,8 @@ func (v *DeleteTrailInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteTrailInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Name":
 			v.Name = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -580,7 +580,7 @@ func (v *DeleteTrailOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteTrailOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -594,8 +594,8 @@ func (v *DeregisterOrganizationDelegatedAdminInput) AppendJSON(b []byte) []byte 
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeregisterOrganizationDelegatedAdminInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "DelegatedAdminAccountId":
 			v.DelegatedAdminAccountId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -612,7 +612,7 @@ func (v *DeregisterOrganizationDelegatedAdminOutput) AppendJSON(b []byte) []byte
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeregisterOrganizationDelegatedAdminOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -628,8 +628,8 @@ func (v *DescribeQueryInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeQueryInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EventDataStore":
 			v.EventDataStore = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "QueryAlias":
@@ -657,8 +657,8 @@ func (v *DescribeQueryOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeQueryOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "DeliveryS3Uri":
 			v.DeliveryS3Uri = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "DeliveryStatus":
@@ -689,8 +689,8 @@ func (v *DescribeTrailsInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeTrailsInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "includeShadowTrails":
 			v.IncludeShadowTrails = protocol.ReadValue(r, (*protocol.JSONReader).Bool)
 		case "trailNameList":
@@ -710,8 +710,8 @@ func (v *DescribeTrailsOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeTrailsOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "trailList":
 			v.TrailList = protocol.ReadList(r, protocol.ReadStruct((*Trail).DecodeJSON))
 		default:
@@ -730,8 +730,8 @@ func (v *Destination) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *Destination) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Location":
 			v.Location = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Type":
@@ -751,8 +751,8 @@ func (v *DisableFederationInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DisableFederationInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EventDataStore":
 			v.EventDataStore = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -771,8 +771,8 @@ func (v *DisableFederationOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DisableFederationOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EventDataStoreArn":
 			v.EventDataStoreArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "FederationStatus":
@@ -793,8 +793,8 @@ func (v *EnableFederationInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *EnableFederationInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EventDataStore":
 			v.EventDataStore = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "FederationRoleArn":
@@ -816,8 +816,8 @@ func (v *EnableFederationOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *EnableFederationOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EventDataStoreArn":
 			v.EventDataStoreArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "FederationRoleArn":
@@ -847,8 +847,8 @@ func (v *Event) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *Event) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "AccessKeyId":
 			v.AccessKeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "CloudTrailEvent":
@@ -891,8 +891,8 @@ func (v *EventDataStore) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *EventDataStore) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "AdvancedEventSelectors":
 			v.AdvancedEventSelectors = protocol.ReadList(r, protocol.ReadStruct((*AdvancedEventSelector).DecodeJSON))
 		case "CreatedTimestamp":
@@ -931,8 +931,8 @@ func (v *EventSelector) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *EventSelector) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "DataResources":
 			v.DataResources = protocol.ReadList(r, protocol.ReadStruct((*DataResource).DecodeJSON))
 		case "ExcludeManagementEventSources":
@@ -956,8 +956,8 @@ func (v *GetChannelInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetChannelInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Channel":
 			v.Channel = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -980,8 +980,8 @@ func (v *GetChannelOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetChannelOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ChannelArn":
 			v.ChannelArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Destinations":
@@ -1009,8 +1009,8 @@ func (v *GetEventDataStoreInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetEventDataStoreInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EventDataStore":
 			v.EventDataStore = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -1042,8 +1042,8 @@ func (v *GetEventDataStoreOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetEventDataStoreOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "AdvancedEventSelectors":
 			v.AdvancedEventSelectors = protocol.ReadList(r, protocol.ReadStruct((*AdvancedEventSelector).DecodeJSON))
 		case "BillingMode":
@@ -1089,8 +1089,8 @@ func (v *GetEventSelectorsInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetEventSelectorsInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "TrailName":
 			v.TrailName = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -1110,8 +1110,8 @@ func (v *GetEventSelectorsOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetEventSelectorsOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "AdvancedEventSelectors":
 			v.AdvancedEventSelectors = protocol.ReadList(r, protocol.ReadStruct((*AdvancedEventSelector).DecodeJSON))
 		case "EventSelectors":
@@ -1133,8 +1133,8 @@ func (v *GetImportInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetImportInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ImportId":
 			v.ImportId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -1160,8 +1160,8 @@ func (v *GetImportOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetImportOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CreatedTimestamp":
 			v.CreatedTimestamp = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		case "Destinations":
@@ -1196,8 +1196,8 @@ func (v *GetInsightSelectorsInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetInsightSelectorsInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EventDataStore":
 			v.EventDataStore = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "TrailName":
@@ -1220,8 +1220,8 @@ func (v *GetInsightSelectorsOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetInsightSelectorsOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EventDataStoreArn":
 			v.EventDataStoreArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "InsightSelectors":
@@ -1248,8 +1248,8 @@ func (v *GetQueryResultsInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetQueryResultsInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EventDataStore":
 			v.EventDataStore = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "MaxQueryResults":
@@ -1279,8 +1279,8 @@ func (v *GetQueryResultsOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetQueryResultsOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ErrorMessage":
 			v.ErrorMessage = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "NextToken":
@@ -1310,8 +1310,8 @@ func (v *GetResourcePolicyInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetResourcePolicyInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ResourceArn":
 			v.ResourceArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -1330,8 +1330,8 @@ func (v *GetResourcePolicyOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetResourcePolicyOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ResourceArn":
 			v.ResourceArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "ResourcePolicy":
@@ -1351,8 +1351,8 @@ func (v *GetTrailInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetTrailInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Name":
 			v.Name = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -1370,8 +1370,8 @@ func (v *GetTrailOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetTrailOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Trail":
 			v.Trail = protocol.ReadObject(r, (*Trail).DecodeJSON)
 		default:
@@ -1389,8 +1389,8 @@ func (v *GetTrailStatusInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetTrailStatusInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Name":
 			v.Name = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -1424,8 +1424,8 @@ func (v *GetTrailStatusOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetTrailStatusOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "IsLogging":
 			v.IsLogging = protocol.ReadValue(r, (*protocol.JSONReader).Bool)
 		case "LatestCloudWatchLogsDeliveryError":
@@ -1479,8 +1479,8 @@ func (v *ImportFailureListItem) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ImportFailureListItem) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ErrorMessage":
 			v.ErrorMessage = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "ErrorType":
@@ -1506,8 +1506,8 @@ func (v *ImportSource) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ImportSource) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "S3":
 			v.S3 = protocol.ReadObject(r, (*S3ImportSource).DecodeJSON)
 		default:
@@ -1529,8 +1529,8 @@ func (v *ImportStatistics) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ImportStatistics) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EventsCompleted":
 			v.EventsCompleted = protocol.ReadValue(r, (*protocol.JSONReader).Long)
 		case "FailedEntries":
@@ -1560,8 +1560,8 @@ func (v *ImportsListItem) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ImportsListItem) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CreatedTimestamp":
 			v.CreatedTimestamp = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		case "Destinations":
@@ -1591,8 +1591,8 @@ func (v *IngestionStatus) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *IngestionStatus) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "LatestIngestionAttemptEventID":
 			v.LatestIngestionAttemptEventID = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "LatestIngestionAttemptTime":
@@ -1618,8 +1618,8 @@ func (v *InsightSelector) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *InsightSelector) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "InsightType":
 			v.InsightType = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -1638,8 +1638,8 @@ func (v *ListChannelsInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListChannelsInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "MaxResults":
 			v.MaxResults = protocol.ReadValue(r, (*protocol.JSONReader).Int)
 		case "NextToken":
@@ -1660,8 +1660,8 @@ func (v *ListChannelsOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListChannelsOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Channels":
 			v.Channels = protocol.ReadList(r, protocol.ReadStruct((*Channel).DecodeJSON))
 		case "NextToken":
@@ -1682,8 +1682,8 @@ func (v *ListEventDataStoresInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListEventDataStoresInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "MaxResults":
 			v.MaxResults = protocol.ReadValue(r, (*protocol.JSONReader).Int)
 		case "NextToken":
@@ -1704,8 +1704,8 @@ func (v *ListEventDataStoresOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListEventDataStoresOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EventDataStores":
 			v.EventDataStores = protocol.ReadList(r, protocol.ReadStruct((*EventDataStore).DecodeJSON))
 		case "NextToken":
@@ -1727,8 +1727,8 @@ func (v *ListImportFailuresInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListImportFailuresInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ImportId":
 			v.ImportId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "MaxResults":
@@ -1751,8 +1751,8 @@ func (v *ListImportFailuresOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListImportFailuresOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Failures":
 			v.Failures = protocol.ReadList(r, protocol.ReadStruct((*ImportFailureListItem).DecodeJSON))
 		case "NextToken":
@@ -1775,8 +1775,8 @@ func (v *ListImportsInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListImportsInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Destination":
 			v.Destination = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "ImportStatus":
@@ -1801,8 +1801,8 @@ func (v *ListImportsOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListImportsOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Imports":
 			v.Imports = protocol.ReadList(r, protocol.ReadStruct((*ImportsListItem).DecodeJSON))
 		case "NextToken":
@@ -1831,8 +1831,8 @@ func (v *ListInsightsMetricDataInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListInsightsMetricDataInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "DataType":
 			v.DataType = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "EndTime":
@@ -1874,8 +1874,8 @@ func (v *ListInsightsMetricDataOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListInsightsMetricDataOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ErrorCode":
 			v.ErrorCode = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "EventName":
@@ -1907,8 +1907,8 @@ func (v *ListPublicKeysInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListPublicKeysInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EndTime":
 			v.EndTime = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		case "NextToken":
@@ -1931,8 +1931,8 @@ func (v *ListPublicKeysOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListPublicKeysOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "NextToken":
 			v.NextToken = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "PublicKeyList":
@@ -1957,8 +1957,8 @@ func (v *ListQueriesInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListQueriesInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EndTime":
 			v.EndTime = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		case "EventDataStore":
@@ -1987,8 +1987,8 @@ func (v *ListQueriesOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListQueriesOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "NextToken":
 			v.NextToken = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Queries":
@@ -2009,8 +2009,8 @@ func (v *ListTagsInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListTagsInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "NextToken":
 			v.NextToken = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "ResourceIdList":
@@ -2031,8 +2031,8 @@ func (v *ListTagsOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListTagsOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "NextToken":
 			v.NextToken = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "ResourceTagList":
@@ -2052,8 +2052,8 @@ func (v *ListTrailsInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListTrailsInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "NextToken":
 			v.NextToken = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -2072,8 +2072,8 @@ func (v *ListTrailsOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListTrailsOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "NextToken":
 			v.NextToken = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Trails":
@@ -2094,8 +2094,8 @@ func (v *LookupAttribute) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *LookupAttribute) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "AttributeKey":
 			v.AttributeKey = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "AttributeValue":
@@ -2120,8 +2120,8 @@ func (v *LookupEventsInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *LookupEventsInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EndTime":
 			v.EndTime = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		case "EventCategory":
@@ -2150,8 +2150,8 @@ func (v *LookupEventsOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *LookupEventsOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Events":
 			v.Events = protocol.ReadList(r, protocol.ReadStruct((*Event).DecodeJSON))
 		case "NextToken":
@@ -2172,8 +2172,8 @@ func (v *PartitionKey) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *PartitionKey) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Name":
 			v.Name = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Type":
@@ -2196,8 +2196,8 @@ func (v *PublicKey) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *PublicKey) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Fingerprint":
 			v.Fingerprint = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "ValidityEndTime":
@@ -2223,8 +2223,8 @@ func (v *PutEventSelectorsInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *PutEventSelectorsInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "AdvancedEventSelectors":
 			v.AdvancedEventSelectors = protocol.ReadList(r, protocol.ReadStruct((*AdvancedEventSelector).DecodeJSON))
 		case "EventSelectors":
@@ -2248,8 +2248,8 @@ func (v *PutEventSelectorsOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *PutEventSelectorsOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "AdvancedEventSelectors":
 			v.AdvancedEventSelectors = protocol.ReadList(r, protocol.ReadStruct((*AdvancedEventSelector).DecodeJSON))
 		case "EventSelectors":
@@ -2274,8 +2274,8 @@ func (v *PutInsightSelectorsInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *PutInsightSelectorsInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EventDataStore":
 			v.EventDataStore = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "InsightSelectors":
@@ -2302,8 +2302,8 @@ func (v *PutInsightSelectorsOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *PutInsightSelectorsOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EventDataStoreArn":
 			v.EventDataStoreArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "InsightSelectors":
@@ -2328,8 +2328,8 @@ func (v *PutResourcePolicyInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *PutResourcePolicyInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ResourceArn":
 			v.ResourceArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "ResourcePolicy":
@@ -2350,8 +2350,8 @@ func (v *PutResourcePolicyOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *PutResourcePolicyOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ResourceArn":
 			v.ResourceArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "ResourcePolicy":
@@ -2373,8 +2373,8 @@ func (v *Query) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *Query) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CreationTime":
 			v.CreationTime = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		case "QueryId":
@@ -2398,8 +2398,8 @@ func (v *QueryStatistics) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *QueryStatistics) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "BytesScanned":
 			v.BytesScanned = protocol.ReadValue(r, (*protocol.JSONReader).Long)
 		case "ResultsCount":
@@ -2425,8 +2425,8 @@ func (v *QueryStatisticsForDescribeQuery) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *QueryStatisticsForDescribeQuery) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "BytesScanned":
 			v.BytesScanned = protocol.ReadValue(r, (*protocol.JSONReader).Long)
 		case "CreationTime":
@@ -2452,8 +2452,8 @@ func (v *RegisterOrganizationDelegatedAdminInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *RegisterOrganizationDelegatedAdminInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "MemberAccountId":
 			v.MemberAccountId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -2470,7 +2470,7 @@ func (v *RegisterOrganizationDelegatedAdminOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *RegisterOrganizationDelegatedAdminOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -2485,8 +2485,8 @@ func (v *RemoveTagsInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *RemoveTagsInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ResourceId":
 			v.ResourceId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "TagsList":
@@ -2505,7 +2505,7 @@ func (v *RemoveTagsOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *RemoveTagsOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -2520,8 +2520,8 @@ func (v *Resource) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *Resource) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ResourceName":
 			v.ResourceName = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "ResourceType":
@@ -2542,8 +2542,8 @@ func (v *ResourceTag) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ResourceTag) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ResourceId":
 			v.ResourceId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "TagsList":
@@ -2563,8 +2563,8 @@ func (v *RestoreEventDataStoreInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *RestoreEventDataStoreInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EventDataStore":
 			v.EventDataStore = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -2593,8 +2593,8 @@ func (v *RestoreEventDataStoreOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *RestoreEventDataStoreOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "AdvancedEventSelectors":
 			v.AdvancedEventSelectors = protocol.ReadList(r, protocol.ReadStruct((*AdvancedEventSelector).DecodeJSON))
 		case "BillingMode":
@@ -2636,8 +2636,8 @@ func (v *S3ImportSource) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *S3ImportSource) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "S3BucketAccessRoleArn":
 			v.S3BucketAccessRoleArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "S3BucketRegion":
@@ -2660,8 +2660,8 @@ func (v *SourceConfig) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *SourceConfig) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "AdvancedEventSelectors":
 			v.AdvancedEventSelectors = protocol.ReadList(r, protocol.ReadStruct((*AdvancedEventSelector).DecodeJSON))
 		case "ApplyToAllRegions":
@@ -2681,8 +2681,8 @@ func (v *StartEventDataStoreIngestionInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *StartEventDataStoreIngestionInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EventDataStore":
 			v.EventDataStore = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -2699,7 +2699,7 @@ func (v *StartEventDataStoreIngestionOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *StartEventDataStoreIngestionOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -2717,8 +2717,8 @@ func (v *StartImportInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *StartImportInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Destinations":
 			v.Destinations = protocol.ReadList(r, (*protocol.JSONReader).String)
 		case "EndEventTime":
@@ -2751,8 +2751,8 @@ func (v *StartImportOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *StartImportOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CreatedTimestamp":
 			v.CreatedTimestamp = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		case "Destinations":
@@ -2784,8 +2784,8 @@ func (v *StartLoggingInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *StartLoggingInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Name":
 			v.Name = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -2802,7 +2802,7 @@ func (v *StartLoggingOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *StartLoggingOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -2819,8 +2819,8 @@ func (v *StartQueryInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *StartQueryInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "DeliveryS3Uri":
 			v.DeliveryS3Uri = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "QueryAlias":
@@ -2844,8 +2844,8 @@ func (v *StartQueryOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *StartQueryOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "QueryId":
 			v.QueryId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -2863,8 +2863,8 @@ func (v *StopEventDataStoreIngestionInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *StopEventDataStoreIngestionInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EventDataStore":
 			v.EventDataStore = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -2881,7 +2881,7 @@ func (v *StopEventDataStoreIngestionOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *StopEventDataStoreIngestionOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -2895,8 +2895,8 @@ func (v *StopImportInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *StopImportInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ImportId":
 			v.ImportId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -2922,8 +2922,8 @@ func (v *StopImportOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *StopImportOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CreatedTimestamp":
 			v.CreatedTimestamp = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		case "Destinations":
@@ -2957,8 +2957,8 @@ func (v *StopLoggingInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *StopLoggingInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Name":
 			v.Name = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -2975,7 +2975,7 @@ func (v *StopLoggingOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *StopLoggingOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -2990,8 +2990,8 @@ func (v *Tag) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *Tag) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Key":
 			v.Key = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Value":
@@ -3026,8 +3026,8 @@ func (v *Trail) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *Trail) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CloudWatchLogsLogGroupArn":
 			v.CloudWatchLogsLogGroupArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "CloudWatchLogsRoleArn":
@@ -3077,8 +3077,8 @@ func (v *TrailInfo) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *TrailInfo) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "HomeRegion":
 			v.HomeRegion = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Name":
@@ -3102,8 +3102,8 @@ func (v *UpdateChannelInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateChannelInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Channel":
 			v.Channel = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Destinations":
@@ -3128,8 +3128,8 @@ func (v *UpdateChannelOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateChannelOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ChannelArn":
 			v.ChannelArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Destinations":
@@ -3161,8 +3161,8 @@ func (v *UpdateEventDataStoreInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateEventDataStoreInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "AdvancedEventSelectors":
 			v.AdvancedEventSelectors = protocol.ReadList(r, protocol.ReadStruct((*AdvancedEventSelector).DecodeJSON))
 		case "BillingMode":
@@ -3209,8 +3209,8 @@ func (v *UpdateEventDataStoreOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateEventDataStoreOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "AdvancedEventSelectors":
 			v.AdvancedEventSelectors = protocol.ReadList(r, protocol.ReadStruct((*AdvancedEventSelector).DecodeJSON))
 		case "BillingMode":
@@ -3264,8 +3264,8 @@ func (v *UpdateTrailInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateTrailInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CloudWatchLogsLogGroupArn":
 			v.CloudWatchLogsLogGroupArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "CloudWatchLogsRoleArn":
@@ -3315,8 +3315,8 @@ func (v *UpdateTrailOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateTrailOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CloudWatchLogsLogGroupArn":
 			v.CloudWatchLogsLogGroupArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "CloudWatchLogsRoleArn":

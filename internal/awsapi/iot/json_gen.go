@@ -17,8 +17,8 @@ func (v *AttachPolicyInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *AttachPolicyInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "target":
 			v.Target = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -40,7 +40,7 @@ func (v *AttachPolicyOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *AttachPolicyOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -53,7 +53,7 @@ func (v *AttachThingPrincipalInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *AttachThingPrincipalInput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -72,7 +72,7 @@ func (v *AttachThingPrincipalOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *AttachThingPrincipalOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -87,8 +87,8 @@ func (v *AttributePayload) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *AttributePayload) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "attributes":
 			v.Attributes = protocol.ReadMap(r, (*protocol.JSONReader).String)
 		case "merge":
@@ -112,8 +112,8 @@ func (v *Certificate) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *Certificate) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "certificateArn":
 			v.CertificateArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "certificateId":
@@ -152,8 +152,8 @@ func (v *CertificateDescription) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CertificateDescription) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "caCertificateId":
 			v.CaCertificateId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "certificateArn":
@@ -198,8 +198,8 @@ func (v *CertificateValidity) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CertificateValidity) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "notAfter":
 			v.NotAfter = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		case "notBefore":
@@ -219,8 +219,8 @@ func (v *CreateCertificateFromCsrInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateCertificateFromCsrInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "certificateSigningRequest":
 			v.CertificateSigningRequest = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -245,8 +245,8 @@ func (v *CreateCertificateFromCsrOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateCertificateFromCsrOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "certificateArn":
 			v.CertificateArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "certificateId":
@@ -271,8 +271,8 @@ func (v *CreateEnrolmentTokenInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateEnrolmentTokenInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "expiresInSeconds":
 			v.ExpiresInSeconds = protocol.ReadValue(r, (*protocol.JSONReader).Int)
 		case "policyName":
@@ -299,8 +299,8 @@ func (v *CreateEnrolmentTokenOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateEnrolmentTokenOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "endpointAddress":
 			v.EndpointAddress = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "enrolmentToken":
@@ -325,8 +325,8 @@ func (v *CreatePolicyInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreatePolicyInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "policyDocument":
 			v.PolicyDocument = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "tags":
@@ -354,8 +354,8 @@ func (v *CreatePolicyOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreatePolicyOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "policyArn":
 			v.PolicyArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "policyDocument":
@@ -378,7 +378,7 @@ func (v *CreateProvisioningClaimInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateProvisioningClaimInput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -400,8 +400,8 @@ func (v *CreateProvisioningClaimOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateProvisioningClaimOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "certificateId":
 			v.CertificateId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "certificatePem":
@@ -432,8 +432,8 @@ func (v *CreateProvisioningTemplateInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateProvisioningTemplateInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "description":
 			v.Description = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "enabled":
@@ -467,8 +467,8 @@ func (v *CreateProvisioningTemplateOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateProvisioningTemplateOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "defaultVersionId":
 			v.DefaultVersionId = protocol.ReadValue(r, (*protocol.JSONReader).Int)
 		case "templateArn":
@@ -492,8 +492,8 @@ func (v *CreateRoleAliasInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateRoleAliasInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "credentialDurationSeconds":
 			v.CredentialDurationSeconds = protocol.ReadValue(r, (*protocol.JSONReader).Int)
 		case "roleArn":
@@ -521,8 +521,8 @@ func (v *CreateRoleAliasOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateRoleAliasOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "roleAlias":
 			v.RoleAlias = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "roleAliasArn":
@@ -544,8 +544,8 @@ func (v *CreateThingInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateThingInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "attributePayload":
 			v.AttributePayload = protocol.ReadObject(r, (*AttributePayload).DecodeJSON)
 		case "billingGroupName":
@@ -574,8 +574,8 @@ func (v *CreateThingOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateThingOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "thingArn":
 			v.ThingArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "thingId":
@@ -598,8 +598,8 @@ func (v *CreateThingTypeInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateThingTypeInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "tags":
 			v.Tags = protocol.ReadList(r, protocol.ReadStruct((*Tag).DecodeJSON))
 		case "thingTypeProperties":
@@ -626,8 +626,8 @@ func (v *CreateThingTypeOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateThingTypeOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "thingTypeArn":
 			v.ThingTypeArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "thingTypeId":
@@ -648,7 +648,7 @@ func (v *DeleteCertificateInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteCertificateInput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -667,7 +667,7 @@ func (v *DeleteCertificateOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteCertificateOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -680,7 +680,7 @@ func (v *DeleteEnrolmentTokenInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteEnrolmentTokenInput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -698,7 +698,7 @@ func (v *DeleteEnrolmentTokenOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteEnrolmentTokenOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -711,7 +711,7 @@ func (v *DeletePolicyInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeletePolicyInput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -729,7 +729,7 @@ func (v *DeletePolicyOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeletePolicyOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -742,7 +742,7 @@ func (v *DeleteProvisioningTemplateInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteProvisioningTemplateInput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -760,7 +760,7 @@ func (v *DeleteProvisioningTemplateOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteProvisioningTemplateOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -773,7 +773,7 @@ func (v *DeleteRoleAliasInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteRoleAliasInput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -791,7 +791,7 @@ func (v *DeleteRoleAliasOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteRoleAliasOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -804,7 +804,7 @@ func (v *DeleteThingInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteThingInput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -823,7 +823,7 @@ func (v *DeleteThingOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteThingOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -836,7 +836,7 @@ func (v *DeleteThingTypeInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteThingTypeInput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -854,7 +854,7 @@ func (v *DeleteThingTypeOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteThingTypeOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -868,8 +868,8 @@ func (v *DeprecateThingTypeInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeprecateThingTypeInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "undoDeprecate":
 			v.UndoDeprecate = protocol.ReadValue(r, (*protocol.JSONReader).Bool)
 		default:
@@ -891,7 +891,7 @@ func (v *DeprecateThingTypeOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeprecateThingTypeOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -904,7 +904,7 @@ func (v *DescribeCertificateInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeCertificateInput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -923,8 +923,8 @@ func (v *DescribeCertificateOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeCertificateOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "certificateDescription":
 			v.CertificateDescription = protocol.ReadObject(r, (*CertificateDescription).DecodeJSON)
 		default:
@@ -941,7 +941,7 @@ func (v *DescribeEndpointInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeEndpointInput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -960,8 +960,8 @@ func (v *DescribeEndpointOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeEndpointOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "endpointAddress":
 			v.EndpointAddress = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -978,7 +978,7 @@ func (v *DescribeProvisioningTemplateInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeProvisioningTemplateInput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -1007,8 +1007,8 @@ func (v *DescribeProvisioningTemplateOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeProvisioningTemplateOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "creationDate":
 			v.CreationDate = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		case "defaultVersionId":
@@ -1045,7 +1045,7 @@ func (v *DescribeRoleAliasInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeRoleAliasInput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -1064,8 +1064,8 @@ func (v *DescribeRoleAliasOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeRoleAliasOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "roleAliasDescription":
 			v.RoleAliasDescription = protocol.ReadObject(r, (*RoleAliasDescription).DecodeJSON)
 		default:
@@ -1082,7 +1082,7 @@ func (v *DescribeThingInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeThingInput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -1108,8 +1108,8 @@ func (v *DescribeThingOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeThingOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "attributes":
 			v.Attributes = protocol.ReadMap(r, (*protocol.JSONReader).String)
 		case "billingGroupName":
@@ -1140,7 +1140,7 @@ func (v *DescribeThingTypeInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeThingTypeInput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -1163,8 +1163,8 @@ func (v *DescribeThingTypeOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeThingTypeOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "thingTypeArn":
 			v.ThingTypeArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "thingTypeId":
@@ -1190,8 +1190,8 @@ func (v *DetachPolicyInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DetachPolicyInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "target":
 			v.Target = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -1213,7 +1213,7 @@ func (v *DetachPolicyOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DetachPolicyOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -1226,7 +1226,7 @@ func (v *DetachThingPrincipalInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DetachThingPrincipalInput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -1245,7 +1245,7 @@ func (v *DetachThingPrincipalOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DetachThingPrincipalOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -1264,8 +1264,8 @@ func (v *EnrolmentTokenSummary) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *EnrolmentTokenSummary) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "creationDate":
 			v.CreationDate = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		case "expirationDate":
@@ -1292,7 +1292,7 @@ func (v *GetPolicyInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetPolicyInput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -1317,8 +1317,8 @@ func (v *GetPolicyOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetPolicyOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "creationDate":
 			v.CreationDate = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		case "defaultVersionId":
@@ -1349,8 +1349,8 @@ func (v *KeyPair) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *KeyPair) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "PrivateKey":
 			v.PrivateKey = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "PublicKey":
@@ -1369,7 +1369,7 @@ func (v *ListAttachedPoliciesInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListAttachedPoliciesInput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -1392,8 +1392,8 @@ func (v *ListAttachedPoliciesOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListAttachedPoliciesOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "nextMarker":
 			v.NextMarker = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "policies":
@@ -1412,7 +1412,7 @@ func (v *ListCertificatesInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListCertificatesInput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -1434,8 +1434,8 @@ func (v *ListCertificatesOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListCertificatesOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "certificates":
 			v.Certificates = protocol.ReadList(r, protocol.ReadStruct((*Certificate).DecodeJSON))
 		case "nextMarker":
@@ -1454,7 +1454,7 @@ func (v *ListEnrolmentTokensInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListEnrolmentTokensInput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -1475,8 +1475,8 @@ func (v *ListEnrolmentTokensOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListEnrolmentTokensOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "enrolmentTokens":
 			v.EnrolmentTokens = protocol.ReadList(r, protocol.ReadStruct((*EnrolmentTokenSummary).DecodeJSON))
 		case "nextToken":
@@ -1495,7 +1495,7 @@ func (v *ListPoliciesInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListPoliciesInput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -1517,8 +1517,8 @@ func (v *ListPoliciesOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListPoliciesOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "nextMarker":
 			v.NextMarker = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "policies":
@@ -1537,7 +1537,7 @@ func (v *ListPrincipalThingsInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListPrincipalThingsInput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -1559,8 +1559,8 @@ func (v *ListPrincipalThingsOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListPrincipalThingsOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "nextToken":
 			v.NextToken = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "things":
@@ -1579,7 +1579,7 @@ func (v *ListProvisioningTemplatesInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListProvisioningTemplatesInput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -1600,8 +1600,8 @@ func (v *ListProvisioningTemplatesOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListProvisioningTemplatesOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "nextToken":
 			v.NextToken = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "templates":
@@ -1620,7 +1620,7 @@ func (v *ListRoleAliasesInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListRoleAliasesInput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -1642,8 +1642,8 @@ func (v *ListRoleAliasesOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListRoleAliasesOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "nextMarker":
 			v.NextMarker = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "roleAliases":
@@ -1662,7 +1662,7 @@ func (v *ListTargetsForPolicyInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListTargetsForPolicyInput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -1684,8 +1684,8 @@ func (v *ListTargetsForPolicyOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListTargetsForPolicyOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "nextMarker":
 			v.NextMarker = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "targets":
@@ -1704,7 +1704,7 @@ func (v *ListThingPrincipalsInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListThingPrincipalsInput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -1726,8 +1726,8 @@ func (v *ListThingPrincipalsOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListThingPrincipalsOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "nextToken":
 			v.NextToken = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "principals":
@@ -1746,7 +1746,7 @@ func (v *ListThingTypesInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListThingTypesInput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -1768,8 +1768,8 @@ func (v *ListThingTypesOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListThingTypesOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "nextToken":
 			v.NextToken = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "thingTypes":
@@ -1788,7 +1788,7 @@ func (v *ListThingsInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListThingsInput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -1813,8 +1813,8 @@ func (v *ListThingsOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListThingsOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "nextToken":
 			v.NextToken = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "things":
@@ -1835,8 +1835,8 @@ func (v *Policy) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *Policy) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "policyArn":
 			v.PolicyArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "policyName":
@@ -1857,8 +1857,8 @@ func (v *ProvisioningHook) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ProvisioningHook) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "payloadVersion":
 			v.PayloadVersion = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "targetArn":
@@ -1884,8 +1884,8 @@ func (v *ProvisioningTemplateSummary) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ProvisioningTemplateSummary) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "creationDate":
 			v.CreationDate = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		case "description":
@@ -1916,8 +1916,8 @@ func (v *RegisterCertificateWithoutCAInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *RegisterCertificateWithoutCAInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "certificatePem":
 			v.CertificatePem = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "status":
@@ -1938,8 +1938,8 @@ func (v *RegisterCertificateWithoutCAOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *RegisterCertificateWithoutCAOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "certificateArn":
 			v.CertificateArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "certificateId":
@@ -1965,8 +1965,8 @@ func (v *RoleAliasDescription) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *RoleAliasDescription) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "creationDate":
 			v.CreationDate = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		case "credentialDurationSeconds":
@@ -1997,8 +1997,8 @@ func (v *Tag) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *Tag) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Key":
 			v.Key = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Value":
@@ -2022,8 +2022,8 @@ func (v *ThingAttribute) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ThingAttribute) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "attributes":
 			v.Attributes = protocol.ReadMap(r, (*protocol.JSONReader).String)
 		case "thingArn":
@@ -2052,8 +2052,8 @@ func (v *ThingTypeDefinition) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ThingTypeDefinition) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "thingTypeArn":
 			v.ThingTypeArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "thingTypeMetadata":
@@ -2079,8 +2079,8 @@ func (v *ThingTypeMetadata) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ThingTypeMetadata) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "creationDate":
 			v.CreationDate = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		case "deprecated":
@@ -2103,8 +2103,8 @@ func (v *ThingTypeProperties) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ThingTypeProperties) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "searchableAttributes":
 			v.SearchableAttributes = protocol.ReadList(r, (*protocol.JSONReader).String)
 		case "thingTypeDescription":
@@ -2128,8 +2128,8 @@ func (v *TransferData) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *TransferData) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "acceptDate":
 			v.AcceptDate = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		case "rejectDate":
@@ -2154,7 +2154,7 @@ func (v *UpdateCertificateInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateCertificateInput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -2173,7 +2173,7 @@ func (v *UpdateCertificateOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateCertificateOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -2192,8 +2192,8 @@ func (v *UpdateProvisioningTemplateInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateProvisioningTemplateInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "defaultVersionId":
 			v.DefaultVersionId = protocol.ReadValue(r, (*protocol.JSONReader).Int)
 		case "description":
@@ -2225,7 +2225,7 @@ func (v *UpdateProvisioningTemplateOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateProvisioningTemplateOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -2240,8 +2240,8 @@ func (v *UpdateRoleAliasInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateRoleAliasInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "credentialDurationSeconds":
 			v.CredentialDurationSeconds = protocol.ReadValue(r, (*protocol.JSONReader).Int)
 		case "roleArn":
@@ -2267,8 +2267,8 @@ func (v *UpdateRoleAliasOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateRoleAliasOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "roleAlias":
 			v.RoleAlias = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "roleAliasArn":
@@ -2291,8 +2291,8 @@ func (v *UpdateThingInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateThingInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "attributePayload":
 			v.AttributePayload = protocol.ReadObject(r, (*AttributePayload).DecodeJSON)
 		case "expectedVersion":
@@ -2320,7 +2320,7 @@ func (v *UpdateThingOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateThingOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }

@@ -23,8 +23,8 @@ func (v *ChannelInfo) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ChannelInfo) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ChannelARN":
 			v.ChannelARN = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "ChannelName":
@@ -55,8 +55,8 @@ func (v *ChannelNameCondition) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ChannelNameCondition) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ComparisonOperator":
 			v.ComparisonOperator = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "ComparisonValue":
@@ -79,8 +79,8 @@ func (v *CreateSignalingChannelInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateSignalingChannelInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ChannelName":
 			v.ChannelName = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "ChannelType":
@@ -104,8 +104,8 @@ func (v *CreateSignalingChannelOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateSignalingChannelOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ChannelARN":
 			v.ChannelARN = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -129,8 +129,8 @@ func (v *CreateStreamInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateStreamInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "DataRetentionInHours":
 			v.DataRetentionInHours = protocol.ReadValue(r, (*protocol.JSONReader).Int)
 		case "DeviceName":
@@ -160,8 +160,8 @@ func (v *CreateStreamOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateStreamOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "StreamARN":
 			v.StreamARN = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -180,8 +180,8 @@ func (v *DeleteEdgeConfigurationInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteEdgeConfigurationInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "StreamARN":
 			v.StreamARN = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "StreamName":
@@ -200,7 +200,7 @@ func (v *DeleteEdgeConfigurationOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteEdgeConfigurationOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -215,8 +215,8 @@ func (v *DeleteSignalingChannelInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteSignalingChannelInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ChannelARN":
 			v.ChannelARN = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "CurrentVersion":
@@ -235,7 +235,7 @@ func (v *DeleteSignalingChannelOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteSignalingChannelOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -250,8 +250,8 @@ func (v *DeleteStreamInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteStreamInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CurrentVersion":
 			v.CurrentVersion = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "StreamARN":
@@ -270,7 +270,7 @@ func (v *DeleteStreamOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteStreamOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -286,8 +286,8 @@ func (v *DeletionConfig) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeletionConfig) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "DeleteAfterUpload":
 			v.DeleteAfterUpload = protocol.ReadValue(r, (*protocol.JSONReader).Bool)
 		case "EdgeRetentionInHours":
@@ -310,8 +310,8 @@ func (v *DescribeEdgeConfigurationInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeEdgeConfigurationInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "StreamARN":
 			v.StreamARN = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "StreamName":
@@ -338,8 +338,8 @@ func (v *DescribeEdgeConfigurationOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeEdgeConfigurationOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CreationTime":
 			v.CreationTime = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		case "EdgeAgentStatus":
@@ -372,8 +372,8 @@ func (v *DescribeImageGenerationConfigurationInput) AppendJSON(b []byte) []byte 
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeImageGenerationConfigurationInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "StreamARN":
 			v.StreamARN = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "StreamName":
@@ -393,8 +393,8 @@ func (v *DescribeImageGenerationConfigurationOutput) AppendJSON(b []byte) []byte
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeImageGenerationConfigurationOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ImageGenerationConfiguration":
 			v.ImageGenerationConfiguration = protocol.ReadObject(r, (*ImageGenerationConfiguration).DecodeJSON)
 		default:
@@ -415,8 +415,8 @@ func (v *DescribeMappedResourceConfigurationInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeMappedResourceConfigurationInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "MaxResults":
 			v.MaxResults = protocol.ReadValue(r, (*protocol.JSONReader).Int)
 		case "NextToken":
@@ -441,8 +441,8 @@ func (v *DescribeMappedResourceConfigurationOutput) AppendJSON(b []byte) []byte 
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeMappedResourceConfigurationOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "MappedResourceConfigurationList":
 			v.MappedResourceConfigurationList = protocol.ReadList(r, protocol.ReadStruct((*MappedResourceConfigurationListItem).DecodeJSON))
 		case "NextToken":
@@ -463,8 +463,8 @@ func (v *DescribeMediaStorageConfigurationInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeMediaStorageConfigurationInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ChannelARN":
 			v.ChannelARN = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "ChannelName":
@@ -484,8 +484,8 @@ func (v *DescribeMediaStorageConfigurationOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeMediaStorageConfigurationOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "MediaStorageConfiguration":
 			v.MediaStorageConfiguration = protocol.ReadObject(r, (*MediaStorageConfiguration).DecodeJSON)
 		default:
@@ -504,8 +504,8 @@ func (v *DescribeNotificationConfigurationInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeNotificationConfigurationInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "StreamARN":
 			v.StreamARN = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "StreamName":
@@ -525,8 +525,8 @@ func (v *DescribeNotificationConfigurationOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeNotificationConfigurationOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "NotificationConfiguration":
 			v.NotificationConfiguration = protocol.ReadObject(r, (*NotificationConfiguration).DecodeJSON)
 		default:
@@ -545,8 +545,8 @@ func (v *DescribeSignalingChannelInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeSignalingChannelInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ChannelARN":
 			v.ChannelARN = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "ChannelName":
@@ -566,8 +566,8 @@ func (v *DescribeSignalingChannelOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeSignalingChannelOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ChannelInfo":
 			v.ChannelInfo = protocol.ReadObject(r, (*ChannelInfo).DecodeJSON)
 		default:
@@ -586,8 +586,8 @@ func (v *DescribeStreamInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeStreamInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "StreamARN":
 			v.StreamARN = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "StreamName":
@@ -607,8 +607,8 @@ func (v *DescribeStreamOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeStreamOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "StreamInfo":
 			v.StreamInfo = protocol.ReadObject(r, (*StreamInfo).DecodeJSON)
 		default:
@@ -627,8 +627,8 @@ func (v *DescribeStreamStorageConfigurationInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeStreamStorageConfigurationInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "StreamARN":
 			v.StreamARN = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "StreamName":
@@ -650,8 +650,8 @@ func (v *DescribeStreamStorageConfigurationOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeStreamStorageConfigurationOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "StreamARN":
 			v.StreamARN = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "StreamName":
@@ -674,8 +674,8 @@ func (v *EdgeAgentStatus) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *EdgeAgentStatus) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "LastRecorderStatus":
 			v.LastRecorderStatus = protocol.ReadObject(r, (*LastRecorderStatus).DecodeJSON)
 		case "LastUploaderStatus":
@@ -698,8 +698,8 @@ func (v *EdgeConfig) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *EdgeConfig) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "DeletionConfig":
 			v.DeletionConfig = protocol.ReadObject(r, (*DeletionConfig).DecodeJSON)
 		case "HubDeviceArn":
@@ -725,8 +725,8 @@ func (v *GetDataEndpointInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetDataEndpointInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "APIName":
 			v.APIName = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "StreamARN":
@@ -748,8 +748,8 @@ func (v *GetDataEndpointOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetDataEndpointOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "DataEndpoint":
 			v.DataEndpoint = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -768,8 +768,8 @@ func (v *GetSignalingChannelEndpointInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetSignalingChannelEndpointInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ChannelARN":
 			v.ChannelARN = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "SingleMasterChannelEndpointConfiguration":
@@ -789,8 +789,8 @@ func (v *GetSignalingChannelEndpointOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetSignalingChannelEndpointOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ResourceEndpointList":
 			v.ResourceEndpointList = protocol.ReadList(r, protocol.ReadStruct((*ResourceEndpointListItem).DecodeJSON))
 		default:
@@ -815,8 +815,8 @@ func (v *ImageGenerationConfiguration) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ImageGenerationConfiguration) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "DestinationConfig":
 			v.DestinationConfig = protocol.ReadObject(r, (*ImageGenerationDestinationConfig).DecodeJSON)
 		case "Format":
@@ -849,8 +849,8 @@ func (v *ImageGenerationDestinationConfig) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ImageGenerationDestinationConfig) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "DestinationRegion":
 			v.DestinationRegion = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Uri":
@@ -873,8 +873,8 @@ func (v *LastRecorderStatus) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *LastRecorderStatus) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "JobStatusDetails":
 			v.JobStatusDetails = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "LastCollectedTime":
@@ -901,8 +901,8 @@ func (v *LastUploaderStatus) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *LastUploaderStatus) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "JobStatusDetails":
 			v.JobStatusDetails = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "LastCollectedTime":
@@ -932,8 +932,8 @@ func (v *ListEdgeAgentConfigurationsEdgeConfig) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListEdgeAgentConfigurationsEdgeConfig) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CreationTime":
 			v.CreationTime = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		case "EdgeConfig":
@@ -965,8 +965,8 @@ func (v *ListEdgeAgentConfigurationsInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListEdgeAgentConfigurationsInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "HubDeviceArn":
 			v.HubDeviceArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "MaxResults":
@@ -989,8 +989,8 @@ func (v *ListEdgeAgentConfigurationsOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListEdgeAgentConfigurationsOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EdgeConfigs":
 			v.EdgeConfigs = protocol.ReadList(r, protocol.ReadStruct((*ListEdgeAgentConfigurationsEdgeConfig).DecodeJSON))
 		case "NextToken":
@@ -1012,8 +1012,8 @@ func (v *ListSignalingChannelsInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListSignalingChannelsInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ChannelNameCondition":
 			v.ChannelNameCondition = protocol.ReadObject(r, (*ChannelNameCondition).DecodeJSON)
 		case "MaxResults":
@@ -1036,8 +1036,8 @@ func (v *ListSignalingChannelsOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListSignalingChannelsOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ChannelInfoList":
 			v.ChannelInfoList = protocol.ReadList(r, protocol.ReadStruct((*ChannelInfo).DecodeJSON))
 		case "NextToken":
@@ -1059,8 +1059,8 @@ func (v *ListStreamsInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListStreamsInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "MaxResults":
 			v.MaxResults = protocol.ReadValue(r, (*protocol.JSONReader).Int)
 		case "NextToken":
@@ -1083,8 +1083,8 @@ func (v *ListStreamsOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListStreamsOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "NextToken":
 			v.NextToken = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "StreamInfoList":
@@ -1105,8 +1105,8 @@ func (v *ListTagsForResourceInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListTagsForResourceInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "NextToken":
 			v.NextToken = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "ResourceARN":
@@ -1127,8 +1127,8 @@ func (v *ListTagsForResourceOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListTagsForResourceOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "NextToken":
 			v.NextToken = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Tags":
@@ -1150,8 +1150,8 @@ func (v *ListTagsForStreamInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListTagsForStreamInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "NextToken":
 			v.NextToken = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "StreamARN":
@@ -1174,8 +1174,8 @@ func (v *ListTagsForStreamOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListTagsForStreamOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "NextToken":
 			v.NextToken = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Tags":
@@ -1196,8 +1196,8 @@ func (v *LocalSizeConfig) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *LocalSizeConfig) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "MaxLocalMediaSizeInMB":
 			v.MaxLocalMediaSizeInMB = protocol.ReadValue(r, (*protocol.JSONReader).Int)
 		case "StrategyOnFullSize":
@@ -1218,8 +1218,8 @@ func (v *MappedResourceConfigurationListItem) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *MappedResourceConfigurationListItem) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ARN":
 			v.ARN = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Type":
@@ -1240,8 +1240,8 @@ func (v *MediaSourceConfig) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *MediaSourceConfig) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "MediaUriSecretArn":
 			v.MediaUriSecretArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "MediaUriType":
@@ -1262,8 +1262,8 @@ func (v *MediaStorageConfiguration) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *MediaStorageConfiguration) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Status":
 			v.Status = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "StreamARN":
@@ -1284,8 +1284,8 @@ func (v *NotificationConfiguration) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *NotificationConfiguration) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "DestinationConfig":
 			v.DestinationConfig = protocol.ReadObject(r, (*NotificationDestinationConfig).DecodeJSON)
 		case "Status":
@@ -1305,8 +1305,8 @@ func (v *NotificationDestinationConfig) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *NotificationDestinationConfig) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Uri":
 			v.Uri = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -1325,8 +1325,8 @@ func (v *RecorderConfig) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *RecorderConfig) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "MediaSourceConfig":
 			v.MediaSourceConfig = protocol.ReadObject(r, (*MediaSourceConfig).DecodeJSON)
 		case "ScheduleConfig":
@@ -1347,8 +1347,8 @@ func (v *ResourceEndpointListItem) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ResourceEndpointListItem) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Protocol":
 			v.Protocol = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "ResourceEndpoint":
@@ -1369,8 +1369,8 @@ func (v *ScheduleConfig) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ScheduleConfig) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "DurationInSeconds":
 			v.DurationInSeconds = protocol.ReadValue(r, (*protocol.JSONReader).Int)
 		case "ScheduleExpression":
@@ -1391,8 +1391,8 @@ func (v *SingleMasterChannelEndpointConfiguration) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *SingleMasterChannelEndpointConfiguration) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Protocols":
 			v.Protocols = protocol.ReadList(r, (*protocol.JSONReader).String)
 		case "Role":
@@ -1412,8 +1412,8 @@ func (v *SingleMasterConfiguration) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *SingleMasterConfiguration) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "MessageTtlSeconds":
 			v.MessageTtlSeconds = protocol.ReadValue(r, (*protocol.JSONReader).Int)
 		default:
@@ -1433,8 +1433,8 @@ func (v *StartEdgeConfigurationUpdateInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *StartEdgeConfigurationUpdateInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EdgeConfig":
 			v.EdgeConfig = protocol.ReadObject(r, (*EdgeConfig).DecodeJSON)
 		case "StreamARN":
@@ -1462,8 +1462,8 @@ func (v *StartEdgeConfigurationUpdateOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *StartEdgeConfigurationUpdateOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CreationTime":
 			v.CreationTime = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		case "EdgeConfig":
@@ -1501,8 +1501,8 @@ func (v *StreamInfo) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *StreamInfo) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CreationTime":
 			v.CreationTime = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		case "DataRetentionInHours":
@@ -1537,8 +1537,8 @@ func (v *StreamNameCondition) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *StreamNameCondition) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ComparisonOperator":
 			v.ComparisonOperator = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "ComparisonValue":
@@ -1558,8 +1558,8 @@ func (v *StreamStorageConfiguration) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *StreamStorageConfiguration) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "DefaultStorageTier":
 			v.DefaultStorageTier = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -1578,8 +1578,8 @@ func (v *Tag) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *Tag) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Key":
 			v.Key = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Value":
@@ -1600,8 +1600,8 @@ func (v *TagResourceInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *TagResourceInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ResourceARN":
 			v.ResourceARN = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Tags":
@@ -1620,7 +1620,7 @@ func (v *TagResourceOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *TagResourceOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -1636,8 +1636,8 @@ func (v *TagStreamInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *TagStreamInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "StreamARN":
 			v.StreamARN = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "StreamName":
@@ -1658,7 +1658,7 @@ func (v *TagStreamOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *TagStreamOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -1673,8 +1673,8 @@ func (v *UntagResourceInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UntagResourceInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ResourceARN":
 			v.ResourceARN = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "TagKeyList":
@@ -1693,7 +1693,7 @@ func (v *UntagResourceOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UntagResourceOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -1709,8 +1709,8 @@ func (v *UntagStreamInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UntagStreamInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "StreamARN":
 			v.StreamARN = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "StreamName":
@@ -1731,7 +1731,7 @@ func (v *UntagStreamOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UntagStreamOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -1749,8 +1749,8 @@ func (v *UpdateDataRetentionInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateDataRetentionInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CurrentVersion":
 			v.CurrentVersion = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "DataRetentionChangeInHours":
@@ -1775,7 +1775,7 @@ func (v *UpdateDataRetentionOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateDataRetentionOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -1791,8 +1791,8 @@ func (v *UpdateImageGenerationConfigurationInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateImageGenerationConfigurationInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ImageGenerationConfiguration":
 			v.ImageGenerationConfiguration = protocol.ReadObject(r, (*ImageGenerationConfiguration).DecodeJSON)
 		case "StreamARN":
@@ -1813,7 +1813,7 @@ func (v *UpdateImageGenerationConfigurationOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateImageGenerationConfigurationOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -1828,8 +1828,8 @@ func (v *UpdateMediaStorageConfigurationInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateMediaStorageConfigurationInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ChannelARN":
 			v.ChannelARN = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "MediaStorageConfiguration":
@@ -1848,7 +1848,7 @@ func (v *UpdateMediaStorageConfigurationOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateMediaStorageConfigurationOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -1864,8 +1864,8 @@ func (v *UpdateNotificationConfigurationInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateNotificationConfigurationInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "NotificationConfiguration":
 			v.NotificationConfiguration = protocol.ReadObject(r, (*NotificationConfiguration).DecodeJSON)
 		case "StreamARN":
@@ -1886,7 +1886,7 @@ func (v *UpdateNotificationConfigurationOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateNotificationConfigurationOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -1902,8 +1902,8 @@ func (v *UpdateSignalingChannelInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateSignalingChannelInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ChannelARN":
 			v.ChannelARN = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "CurrentVersion":
@@ -1924,7 +1924,7 @@ func (v *UpdateSignalingChannelOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateSignalingChannelOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -1942,8 +1942,8 @@ func (v *UpdateStreamInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateStreamInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CurrentVersion":
 			v.CurrentVersion = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "DeviceName":
@@ -1968,7 +1968,7 @@ func (v *UpdateStreamOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateStreamOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -1985,8 +1985,8 @@ func (v *UpdateStreamStorageConfigurationInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateStreamStorageConfigurationInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CurrentVersion":
 			v.CurrentVersion = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "StreamARN":
@@ -2009,7 +2009,7 @@ func (v *UpdateStreamStorageConfigurationOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateStreamStorageConfigurationOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -2023,8 +2023,8 @@ func (v *UploaderConfig) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UploaderConfig) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ScheduleConfig":
 			v.ScheduleConfig = protocol.ReadObject(r, (*ScheduleConfig).DecodeJSON)
 		default:

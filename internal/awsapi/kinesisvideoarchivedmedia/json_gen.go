@@ -20,8 +20,8 @@ func (v *ClipFragmentSelector) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ClipFragmentSelector) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "FragmentSelectorType":
 			v.FragmentSelectorType = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "TimestampRange":
@@ -42,8 +42,8 @@ func (v *ClipTimestampRange) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ClipTimestampRange) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EndTimestamp":
 			v.EndTimestamp = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		case "StartTimestamp":
@@ -64,8 +64,8 @@ func (v *DASHFragmentSelector) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DASHFragmentSelector) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "FragmentSelectorType":
 			v.FragmentSelectorType = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "TimestampRange":
@@ -86,8 +86,8 @@ func (v *DASHTimestampRange) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DASHTimestampRange) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EndTimestamp":
 			v.EndTimestamp = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		case "StartTimestamp":
@@ -111,8 +111,8 @@ func (v *Fragment) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *Fragment) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "FragmentLengthInMilliseconds":
 			v.FragmentLengthInMilliseconds = protocol.ReadValue(r, (*protocol.JSONReader).Long)
 		case "FragmentNumber":
@@ -139,8 +139,8 @@ func (v *FragmentSelector) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *FragmentSelector) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "FragmentSelectorType":
 			v.FragmentSelectorType = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "TimestampRange":
@@ -162,8 +162,8 @@ func (v *GetClipInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetClipInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ClipFragmentSelector":
 			v.ClipFragmentSelector = protocol.ReadObject(r, (*ClipFragmentSelector).DecodeJSON)
 		case "StreamARN":
@@ -184,7 +184,7 @@ func (v *GetClipOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetClipOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -218,8 +218,8 @@ func (v *GetDASHStreamingSessionURLInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetDASHStreamingSessionURLInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "DASHFragmentSelector":
 			v.DASHFragmentSelector = protocol.ReadObject(r, (*DASHFragmentSelector).DecodeJSON)
 		case "DisplayFragmentNumber":
@@ -251,8 +251,8 @@ func (v *GetDASHStreamingSessionURLOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetDASHStreamingSessionURLOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "DASHStreamingSessionURL":
 			v.DASHStreamingSessionURL = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -278,8 +278,8 @@ func (v *GetHLSStreamingSessionURLInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetHLSStreamingSessionURLInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ContainerFormat":
 			v.ContainerFormat = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "DiscontinuityMode":
@@ -313,8 +313,8 @@ func (v *GetHLSStreamingSessionURLOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetHLSStreamingSessionURLOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "HLSStreamingSessionURL":
 			v.HLSStreamingSessionURL = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -343,8 +343,8 @@ func (v *GetImagesInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetImagesInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EndTimestamp":
 			v.EndTimestamp = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		case "Format":
@@ -385,8 +385,8 @@ func (v *GetImagesOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetImagesOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Images":
 			v.Images = protocol.ReadList(r, protocol.ReadStruct((*Image).DecodeJSON))
 		case "NextToken":
@@ -408,8 +408,8 @@ func (v *GetMediaForFragmentListInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetMediaForFragmentListInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Fragments":
 			v.Fragments = protocol.ReadList(r, (*protocol.JSONReader).String)
 		case "StreamARN":
@@ -430,7 +430,7 @@ func (v *GetMediaForFragmentListOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetMediaForFragmentListOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -458,8 +458,8 @@ func (v *HLSFragmentSelector) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *HLSFragmentSelector) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "FragmentSelectorType":
 			v.FragmentSelectorType = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "TimestampRange":
@@ -480,8 +480,8 @@ func (v *HLSTimestampRange) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *HLSTimestampRange) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EndTimestamp":
 			v.EndTimestamp = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		case "StartTimestamp":
@@ -503,8 +503,8 @@ func (v *Image) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *Image) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Error":
 			v.Error = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "ImageContent":
@@ -530,8 +530,8 @@ func (v *ListFragmentsInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListFragmentsInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "FragmentSelector":
 			v.FragmentSelector = protocol.ReadObject(r, (*FragmentSelector).DecodeJSON)
 		case "MaxResults":
@@ -558,8 +558,8 @@ func (v *ListFragmentsOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListFragmentsOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Fragments":
 			v.Fragments = protocol.ReadList(r, protocol.ReadStruct((*Fragment).DecodeJSON))
 		case "NextToken":
@@ -580,8 +580,8 @@ func (v *TimestampRange) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *TimestampRange) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EndTimestamp":
 			v.EndTimestamp = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		case "StartTimestamp":

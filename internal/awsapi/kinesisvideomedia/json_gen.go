@@ -21,8 +21,8 @@ func (v *GetMediaInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetMediaInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "StartSelector":
 			v.StartSelector = protocol.ReadObject(r, (*StartSelector).DecodeJSON)
 		case "StreamARN":
@@ -43,7 +43,7 @@ func (v *GetMediaOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetMediaOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -73,8 +73,8 @@ func (v *StartSelector) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *StartSelector) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "AfterFragmentNumber":
 			v.AfterFragmentNumber = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "ContinuationToken":

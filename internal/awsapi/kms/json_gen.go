@@ -21,8 +21,8 @@ func (v *AliasListEntry) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *AliasListEntry) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "AliasArn":
 			v.AliasArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "AliasName":
@@ -48,8 +48,8 @@ func (v *CancelKeyDeletionInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CancelKeyDeletionInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyId":
 			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -67,8 +67,8 @@ func (v *CancelKeyDeletionOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CancelKeyDeletionOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyId":
 			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -86,8 +86,8 @@ func (v *ConnectCustomKeyStoreInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ConnectCustomKeyStoreInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CustomKeyStoreId":
 			v.CustomKeyStoreId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -104,7 +104,7 @@ func (v *ConnectCustomKeyStoreOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ConnectCustomKeyStoreOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -119,8 +119,8 @@ func (v *CreateAliasInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateAliasInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "AliasName":
 			v.AliasName = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "TargetKeyId":
@@ -139,7 +139,7 @@ func (v *CreateAliasOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateAliasOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -162,8 +162,8 @@ func (v *CreateCustomKeyStoreInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateCustomKeyStoreInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CloudHsmClusterId":
 			v.CloudHsmClusterId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "CustomKeyStoreName":
@@ -199,8 +199,8 @@ func (v *CreateCustomKeyStoreOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateCustomKeyStoreOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CustomKeyStoreId":
 			v.CustomKeyStoreId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -225,8 +225,8 @@ func (v *CreateGrantInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateGrantInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Constraints":
 			v.Constraints = protocol.ReadObject(r, (*GrantConstraints).DecodeJSON)
 		case "DryRun":
@@ -259,8 +259,8 @@ func (v *CreateGrantOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateGrantOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "GrantId":
 			v.GrantId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "GrantToken":
@@ -290,8 +290,8 @@ func (v *CreateKeyInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateKeyInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "BypassPolicyLockoutSafetyCheck":
 			v.BypassPolicyLockoutSafetyCheck = protocol.ReadValue(r, (*protocol.JSONReader).Bool)
 		case "CustomKeyStoreId":
@@ -329,8 +329,8 @@ func (v *CreateKeyOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CreateKeyOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyMetadata":
 			v.KeyMetadata = protocol.ReadObject(r, (*KeyMetadata).DecodeJSON)
 		default:
@@ -356,8 +356,8 @@ func (v *CustomKeyStoresListEntry) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *CustomKeyStoresListEntry) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CloudHsmClusterId":
 			v.CloudHsmClusterId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "ConnectionErrorCode":
@@ -398,8 +398,8 @@ func (v *DecryptInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DecryptInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CiphertextBlob":
 			v.CiphertextBlob = protocol.ReadBlob(r)
 		case "DryRun":
@@ -435,8 +435,8 @@ func (v *DecryptOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DecryptOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CiphertextForRecipient":
 			v.CiphertextForRecipient = protocol.ReadBlob(r)
 		case "EncryptionAlgorithm":
@@ -462,8 +462,8 @@ func (v *DeleteAliasInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteAliasInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "AliasName":
 			v.AliasName = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -480,7 +480,7 @@ func (v *DeleteAliasOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteAliasOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -494,8 +494,8 @@ func (v *DeleteCustomKeyStoreInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteCustomKeyStoreInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CustomKeyStoreId":
 			v.CustomKeyStoreId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -512,7 +512,7 @@ func (v *DeleteCustomKeyStoreOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteCustomKeyStoreOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -527,8 +527,8 @@ func (v *DeleteImportedKeyMaterialInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteImportedKeyMaterialInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyId":
 			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "KeyMaterialId":
@@ -549,8 +549,8 @@ func (v *DeleteImportedKeyMaterialOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteImportedKeyMaterialOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyId":
 			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "KeyMaterialId":
@@ -575,8 +575,8 @@ func (v *DeriveSharedSecretInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeriveSharedSecretInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "DryRun":
 			v.DryRun = protocol.ReadValue(r, (*protocol.JSONReader).Bool)
 		case "GrantTokens":
@@ -608,8 +608,8 @@ func (v *DeriveSharedSecretOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeriveSharedSecretOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CiphertextForRecipient":
 			v.CiphertextForRecipient = protocol.ReadBlob(r)
 		case "KeyAgreementAlgorithm":
@@ -638,8 +638,8 @@ func (v *DescribeCustomKeyStoresInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeCustomKeyStoresInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CustomKeyStoreId":
 			v.CustomKeyStoreId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "CustomKeyStoreName":
@@ -665,8 +665,8 @@ func (v *DescribeCustomKeyStoresOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeCustomKeyStoresOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CustomKeyStores":
 			v.CustomKeyStores = protocol.ReadList(r, protocol.ReadStruct((*CustomKeyStoresListEntry).DecodeJSON))
 		case "NextMarker":
@@ -689,8 +689,8 @@ func (v *DescribeKeyInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeKeyInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "GrantTokens":
 			v.GrantTokens = protocol.ReadList(r, (*protocol.JSONReader).String)
 		case "KeyId":
@@ -710,8 +710,8 @@ func (v *DescribeKeyOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DescribeKeyOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyMetadata":
 			v.KeyMetadata = protocol.ReadObject(r, (*KeyMetadata).DecodeJSON)
 		default:
@@ -729,8 +729,8 @@ func (v *DisableKeyInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DisableKeyInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyId":
 			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -747,7 +747,7 @@ func (v *DisableKeyOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DisableKeyOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -761,8 +761,8 @@ func (v *DisableKeyRotationInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DisableKeyRotationInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyId":
 			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -779,7 +779,7 @@ func (v *DisableKeyRotationOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DisableKeyRotationOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -793,8 +793,8 @@ func (v *DisconnectCustomKeyStoreInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DisconnectCustomKeyStoreInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CustomKeyStoreId":
 			v.CustomKeyStoreId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -811,7 +811,7 @@ func (v *DisconnectCustomKeyStoreOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DisconnectCustomKeyStoreOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -825,8 +825,8 @@ func (v *EnableKeyInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *EnableKeyInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyId":
 			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -843,7 +843,7 @@ func (v *EnableKeyOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *EnableKeyOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -858,8 +858,8 @@ func (v *EnableKeyRotationInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *EnableKeyRotationInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyId":
 			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "RotationPeriodInDays":
@@ -878,7 +878,7 @@ func (v *EnableKeyRotationOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *EnableKeyRotationOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -897,8 +897,8 @@ func (v *EncryptInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *EncryptInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "DryRun":
 			v.DryRun = protocol.ReadValue(r, (*protocol.JSONReader).Bool)
 		case "EncryptionAlgorithm":
@@ -928,8 +928,8 @@ func (v *EncryptOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *EncryptOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CiphertextBlob":
 			v.CiphertextBlob = protocol.ReadBlob(r)
 		case "EncryptionAlgorithm":
@@ -957,8 +957,8 @@ func (v *GenerateDataKeyInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GenerateDataKeyInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "DryRun":
 			v.DryRun = protocol.ReadValue(r, (*protocol.JSONReader).Bool)
 		case "EncryptionContext":
@@ -992,8 +992,8 @@ func (v *GenerateDataKeyOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GenerateDataKeyOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CiphertextBlob":
 			v.CiphertextBlob = protocol.ReadBlob(r)
 		case "CiphertextForRecipient":
@@ -1024,8 +1024,8 @@ func (v *GenerateDataKeyPairInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GenerateDataKeyPairInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "DryRun":
 			v.DryRun = protocol.ReadValue(r, (*protocol.JSONReader).Bool)
 		case "EncryptionContext":
@@ -1059,8 +1059,8 @@ func (v *GenerateDataKeyPairOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GenerateDataKeyPairOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CiphertextForRecipient":
 			v.CiphertextForRecipient = protocol.ReadBlob(r)
 		case "KeyId":
@@ -1094,8 +1094,8 @@ func (v *GenerateDataKeyPairWithoutPlaintextInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GenerateDataKeyPairWithoutPlaintextInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "DryRun":
 			v.DryRun = protocol.ReadValue(r, (*protocol.JSONReader).Bool)
 		case "EncryptionContext":
@@ -1125,8 +1125,8 @@ func (v *GenerateDataKeyPairWithoutPlaintextOutput) AppendJSON(b []byte) []byte 
 
 // DecodeJSON reads v from a JSON object.
 func (v *GenerateDataKeyPairWithoutPlaintextOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyId":
 			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "KeyMaterialId":
@@ -1157,8 +1157,8 @@ func (v *GenerateDataKeyWithoutPlaintextInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GenerateDataKeyWithoutPlaintextInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "DryRun":
 			v.DryRun = protocol.ReadValue(r, (*protocol.JSONReader).Bool)
 		case "EncryptionContext":
@@ -1188,8 +1188,8 @@ func (v *GenerateDataKeyWithoutPlaintextOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GenerateDataKeyWithoutPlaintextOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CiphertextBlob":
 			v.CiphertextBlob = protocol.ReadBlob(r)
 		case "KeyId":
@@ -1215,8 +1215,8 @@ func (v *GenerateMacInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GenerateMacInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "DryRun":
 			v.DryRun = protocol.ReadValue(r, (*protocol.JSONReader).Bool)
 		case "GrantTokens":
@@ -1244,8 +1244,8 @@ func (v *GenerateMacOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GenerateMacOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyId":
 			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Mac":
@@ -1269,8 +1269,8 @@ func (v *GenerateRandomInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GenerateRandomInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CustomKeyStoreId":
 			v.CustomKeyStoreId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "NumberOfBytes":
@@ -1293,8 +1293,8 @@ func (v *GenerateRandomOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GenerateRandomOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CiphertextForRecipient":
 			v.CiphertextForRecipient = protocol.ReadBlob(r)
 		case "Plaintext":
@@ -1314,8 +1314,8 @@ func (v *GetKeyLastUsageInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetKeyLastUsageInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyId":
 			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -1336,8 +1336,8 @@ func (v *GetKeyLastUsageOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetKeyLastUsageOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyCreationDate":
 			v.KeyCreationDate = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		case "KeyId":
@@ -1362,8 +1362,8 @@ func (v *GetKeyPolicyInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetKeyPolicyInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyId":
 			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "PolicyName":
@@ -1384,8 +1384,8 @@ func (v *GetKeyPolicyOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetKeyPolicyOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Policy":
 			v.Policy = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "PolicyName":
@@ -1405,8 +1405,8 @@ func (v *GetKeyRotationStatusInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetKeyRotationStatusInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyId":
 			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -1428,8 +1428,8 @@ func (v *GetKeyRotationStatusOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetKeyRotationStatusOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyId":
 			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "KeyRotationEnabled":
@@ -1457,8 +1457,8 @@ func (v *GetParametersForImportInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetParametersForImportInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyId":
 			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "WrappingAlgorithm":
@@ -1483,8 +1483,8 @@ func (v *GetParametersForImportOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetParametersForImportOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ImportToken":
 			v.ImportToken = protocol.ReadBlob(r)
 		case "KeyId":
@@ -1509,8 +1509,8 @@ func (v *GetPublicKeyInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetPublicKeyInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "GrantTokens":
 			v.GrantTokens = protocol.ReadList(r, (*protocol.JSONReader).String)
 		case "KeyId":
@@ -1537,8 +1537,8 @@ func (v *GetPublicKeyOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetPublicKeyOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CustomerMasterKeySpec":
 			v.CustomerMasterKeySpec = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "EncryptionAlgorithms":
@@ -1572,8 +1572,8 @@ func (v *GrantConstraints) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GrantConstraints) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EncryptionContextEquals":
 			v.EncryptionContextEquals = protocol.ReadMap(r, (*protocol.JSONReader).String)
 		case "EncryptionContextSubset":
@@ -1603,8 +1603,8 @@ func (v *GrantListEntry) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GrantListEntry) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Constraints":
 			v.Constraints = protocol.ReadObject(r, (*GrantConstraints).DecodeJSON)
 		case "CreationDate":
@@ -1645,8 +1645,8 @@ func (v *ImportKeyMaterialInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ImportKeyMaterialInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "EncryptedKeyMaterial":
 			v.EncryptedKeyMaterial = protocol.ReadBlob(r)
 		case "ExpirationModel":
@@ -1679,8 +1679,8 @@ func (v *ImportKeyMaterialOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ImportKeyMaterialOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyId":
 			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "KeyMaterialId":
@@ -1703,8 +1703,8 @@ func (v *KeyLastUsageData) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *KeyLastUsageData) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CloudTrailEventId":
 			v.CloudTrailEventId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "KmsRequestId":
@@ -1729,8 +1729,8 @@ func (v *KeyListEntry) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *KeyListEntry) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyArn":
 			v.KeyArn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "KeyId":
@@ -1775,8 +1775,8 @@ func (v *KeyMetadata) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *KeyMetadata) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "AWSAccountId":
 			v.AWSAccountId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Arn":
@@ -1846,8 +1846,8 @@ func (v *ListAliasesInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListAliasesInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyId":
 			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Limit":
@@ -1871,8 +1871,8 @@ func (v *ListAliasesOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListAliasesOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Aliases":
 			v.Aliases = protocol.ReadList(r, protocol.ReadStruct((*AliasListEntry).DecodeJSON))
 		case "NextMarker":
@@ -1898,8 +1898,8 @@ func (v *ListGrantsInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListGrantsInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "GrantId":
 			v.GrantId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "GranteePrincipal":
@@ -1927,8 +1927,8 @@ func (v *ListGrantsOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListGrantsOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Grants":
 			v.Grants = protocol.ReadList(r, protocol.ReadStruct((*GrantListEntry).DecodeJSON))
 		case "NextMarker":
@@ -1952,8 +1952,8 @@ func (v *ListKeyPoliciesInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListKeyPoliciesInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyId":
 			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Limit":
@@ -1977,8 +1977,8 @@ func (v *ListKeyPoliciesOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListKeyPoliciesOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "NextMarker":
 			v.NextMarker = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "PolicyNames":
@@ -2003,8 +2003,8 @@ func (v *ListKeyRotationsInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListKeyRotationsInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "IncludeKeyMaterial":
 			v.IncludeKeyMaterial = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "KeyId":
@@ -2030,8 +2030,8 @@ func (v *ListKeyRotationsOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListKeyRotationsOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "NextMarker":
 			v.NextMarker = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Rotations":
@@ -2054,8 +2054,8 @@ func (v *ListKeysInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListKeysInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Limit":
 			v.Limit = protocol.ReadValue(r, (*protocol.JSONReader).Int)
 		case "Marker":
@@ -2077,8 +2077,8 @@ func (v *ListKeysOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListKeysOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Keys":
 			v.Keys = protocol.ReadList(r, protocol.ReadStruct((*KeyListEntry).DecodeJSON))
 		case "NextMarker":
@@ -2102,8 +2102,8 @@ func (v *ListResourceTagsInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListResourceTagsInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyId":
 			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Limit":
@@ -2127,8 +2127,8 @@ func (v *ListResourceTagsOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListResourceTagsOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "NextMarker":
 			v.NextMarker = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Tags":
@@ -2152,8 +2152,8 @@ func (v *ListRetirableGrantsInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListRetirableGrantsInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Limit":
 			v.Limit = protocol.ReadValue(r, (*protocol.JSONReader).Int)
 		case "Marker":
@@ -2177,8 +2177,8 @@ func (v *ListRetirableGrantsOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListRetirableGrantsOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Grants":
 			v.Grants = protocol.ReadList(r, protocol.ReadStruct((*GrantListEntry).DecodeJSON))
 		case "NextMarker":
@@ -2202,8 +2202,8 @@ func (v *MultiRegionConfiguration) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *MultiRegionConfiguration) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "MultiRegionKeyType":
 			v.MultiRegionKeyType = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "PrimaryKey":
@@ -2226,8 +2226,8 @@ func (v *MultiRegionKey) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *MultiRegionKey) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Arn":
 			v.Arn = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Region":
@@ -2250,8 +2250,8 @@ func (v *PutKeyPolicyInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *PutKeyPolicyInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "BypassPolicyLockoutSafetyCheck":
 			v.BypassPolicyLockoutSafetyCheck = protocol.ReadValue(r, (*protocol.JSONReader).Bool)
 		case "KeyId":
@@ -2274,7 +2274,7 @@ func (v *PutKeyPolicyOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *PutKeyPolicyOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -2297,8 +2297,8 @@ func (v *ReEncryptInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ReEncryptInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CiphertextBlob":
 			v.CiphertextBlob = protocol.ReadBlob(r)
 		case "DestinationEncryptionAlgorithm":
@@ -2340,8 +2340,8 @@ func (v *ReEncryptOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ReEncryptOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CiphertextBlob":
 			v.CiphertextBlob = protocol.ReadBlob(r)
 		case "DestinationEncryptionAlgorithm":
@@ -2372,8 +2372,8 @@ func (v *RecipientInfo) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *RecipientInfo) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "AttestationDocument":
 			v.AttestationDocument = protocol.ReadBlob(r)
 		case "KeyEncryptionAlgorithm":
@@ -2398,8 +2398,8 @@ func (v *ReplicateKeyInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ReplicateKeyInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "BypassPolicyLockoutSafetyCheck":
 			v.BypassPolicyLockoutSafetyCheck = protocol.ReadValue(r, (*protocol.JSONReader).Bool)
 		case "Description":
@@ -2429,8 +2429,8 @@ func (v *ReplicateKeyOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ReplicateKeyOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ReplicaKeyMetadata":
 			v.ReplicaKeyMetadata = protocol.ReadObject(r, (*KeyMetadata).DecodeJSON)
 		case "ReplicaPolicy":
@@ -2455,8 +2455,8 @@ func (v *RetireGrantInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *RetireGrantInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "DryRun":
 			v.DryRun = protocol.ReadValue(r, (*protocol.JSONReader).Bool)
 		case "GrantId":
@@ -2479,7 +2479,7 @@ func (v *RetireGrantOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *RetireGrantOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -2495,8 +2495,8 @@ func (v *RevokeGrantInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *RevokeGrantInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "DryRun":
 			v.DryRun = protocol.ReadValue(r, (*protocol.JSONReader).Bool)
 		case "GrantId":
@@ -2517,7 +2517,7 @@ func (v *RevokeGrantOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *RevokeGrantOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -2531,8 +2531,8 @@ func (v *RotateKeyOnDemandInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *RotateKeyOnDemandInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyId":
 			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -2550,8 +2550,8 @@ func (v *RotateKeyOnDemandOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *RotateKeyOnDemandOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyId":
 			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -2577,8 +2577,8 @@ func (v *RotationsListEntry) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *RotationsListEntry) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "ExpirationModel":
 			v.ExpirationModel = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "ImportState":
@@ -2613,8 +2613,8 @@ func (v *ScheduleKeyDeletionInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ScheduleKeyDeletionInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyId":
 			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "PendingWindowInDays":
@@ -2637,8 +2637,8 @@ func (v *ScheduleKeyDeletionOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ScheduleKeyDeletionOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "DeletionDate":
 			v.DeletionDate = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		case "KeyId":
@@ -2667,8 +2667,8 @@ func (v *SignInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *SignInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "DryRun":
 			v.DryRun = protocol.ReadValue(r, (*protocol.JSONReader).Bool)
 		case "GrantTokens":
@@ -2698,8 +2698,8 @@ func (v *SignOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *SignOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyId":
 			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Signature":
@@ -2722,8 +2722,8 @@ func (v *Tag) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *Tag) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "TagKey":
 			v.TagKey = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "TagValue":
@@ -2744,8 +2744,8 @@ func (v *TagResourceInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *TagResourceInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyId":
 			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Tags":
@@ -2764,7 +2764,7 @@ func (v *TagResourceOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *TagResourceOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -2779,8 +2779,8 @@ func (v *UntagResourceInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UntagResourceInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyId":
 			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "TagKeys":
@@ -2799,7 +2799,7 @@ func (v *UntagResourceOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UntagResourceOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -2814,8 +2814,8 @@ func (v *UpdateAliasInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateAliasInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "AliasName":
 			v.AliasName = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "TargetKeyId":
@@ -2834,7 +2834,7 @@ func (v *UpdateAliasOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateAliasOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -2856,8 +2856,8 @@ func (v *UpdateCustomKeyStoreInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateCustomKeyStoreInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "CloudHsmClusterId":
 			v.CloudHsmClusterId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "CustomKeyStoreId":
@@ -2890,7 +2890,7 @@ func (v *UpdateCustomKeyStoreOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateCustomKeyStoreOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -2905,8 +2905,8 @@ func (v *UpdateKeyDescriptionInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateKeyDescriptionInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Description":
 			v.Description = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "KeyId":
@@ -2925,7 +2925,7 @@ func (v *UpdateKeyDescriptionOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdateKeyDescriptionOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -2940,8 +2940,8 @@ func (v *UpdatePrimaryRegionInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdatePrimaryRegionInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyId":
 			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "PrimaryRegion":
@@ -2960,7 +2960,7 @@ func (v *UpdatePrimaryRegionOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *UpdatePrimaryRegionOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -2980,8 +2980,8 @@ func (v *VerifyInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *VerifyInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "DryRun":
 			v.DryRun = protocol.ReadValue(r, (*protocol.JSONReader).Bool)
 		case "GrantTokens":
@@ -3016,8 +3016,8 @@ func (v *VerifyMacInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *VerifyMacInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "DryRun":
 			v.DryRun = protocol.ReadValue(r, (*protocol.JSONReader).Bool)
 		case "GrantTokens":
@@ -3047,8 +3047,8 @@ func (v *VerifyMacOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *VerifyMacOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyId":
 			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "MacAlgorithm":
@@ -3072,8 +3072,8 @@ func (v *VerifyOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *VerifyOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "KeyId":
 			v.KeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "SignatureValid":
@@ -3095,8 +3095,8 @@ func (v *XksKeyConfigurationType) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *XksKeyConfigurationType) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Id":
 			v.Id = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		default:
@@ -3115,8 +3115,8 @@ func (v *XksProxyAuthenticationCredentialType) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *XksProxyAuthenticationCredentialType) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "AccessKeyId":
 			v.AccessKeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "RawSecretAccessKey":
@@ -3140,8 +3140,8 @@ func (v *XksProxyConfigurationType) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *XksProxyConfigurationType) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "AccessKeyId":
 			v.AccessKeyId = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Connectivity":

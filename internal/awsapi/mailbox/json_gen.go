@@ -18,8 +18,8 @@ func (v *DeleteObjectInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteObjectInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Box":
 			v.Box = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Key":
@@ -38,7 +38,7 @@ func (v *DeleteObjectOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *DeleteObjectOutput) DecodeJSON(r *protocol.JSONReader) {
-	for range r.Members() {
+	for range r.Names() {
 		r.Skip()
 	}
 }
@@ -54,8 +54,8 @@ func (v *GetObjectInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetObjectInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Box":
 			v.Box = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Key":
@@ -81,8 +81,8 @@ func (v *GetObjectOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *GetObjectOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Body":
 			v.Body = protocol.ReadBlob(r)
 		case "Created":
@@ -113,8 +113,8 @@ func (v *ListObjectsInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListObjectsInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Box":
 			v.Box = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "MaxResults":
@@ -143,8 +143,8 @@ func (v *ListObjectsOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ListObjectsOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "NextToken":
 			v.NextToken = protocol.ReadValue(r, (*protocol.JSONReader).String)
 		case "Objects":
@@ -168,8 +168,8 @@ func (v *ObjectSummary) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *ObjectSummary) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Created":
 			v.Created = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		case "Expires":
@@ -198,8 +198,8 @@ func (v *PutObjectInput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *PutObjectInput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Body":
 			v.Body = protocol.ReadBlob(r)
 		case "Box":
@@ -224,8 +224,8 @@ func (v *PutObjectOutput) AppendJSON(b []byte) []byte {
 
 // DecodeJSON reads v from a JSON object.
 func (v *PutObjectOutput) DecodeJSON(r *protocol.JSONReader) {
-	for name := range r.Members() {
-		switch name {
+	for name := range r.Names() {
+		switch string(name) {
 		case "Created":
 			v.Created = protocol.ReadValue(r, (*protocol.JSONReader).Time)
 		case "Expires":

@@ -3,6 +3,7 @@
 package protocol
 
 import (
+	"bytes"
 	"fmt"
 	"iter"
 	"strconv"
@@ -124,6 +125,17 @@ func (r *JSONReader) enter() bool {
 // each member's value. A null has none.
 func (r *JSONReader) Members() iter.Seq[string] {
 	return func(yield func(string) bool) {
+		for name := range r.Names() {
+			if !yield(string(name)) {
+				return
+			}
+		}
+	}
+}
+
+// Names is Members without a copy of each name: they are good until the document changes, and not to be changed.
+func (r *JSONReader) Names() iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
 		if r.Null() {
 			return
 		}
@@ -144,7 +156,7 @@ func (r *JSONReader) Members() iter.Seq[string] {
 				r.fail("expected a member name")
 				return
 			}
-			name := r.text()
+			name := r.raw()
 			if r.err == nil && !r.eat(':') {
 				r.fail("expected a colon")
 			}
@@ -160,14 +172,14 @@ func (r *JSONReader) Members() iter.Seq[string] {
 
 // names is a set that costs nothing for the objects of usual size.
 type names struct {
-	few  [16]string
+	few  [16][]byte
 	n    int
 	many map[string]struct{}
 }
 
-func (s *names) add(name string) bool {
+func (s *names) add(name []byte) bool {
 	for _, other := range s.few[:s.n] {
-		if other == name {
+		if bytes.Equal(other, name) {
 			return false
 		}
 	}
@@ -179,8 +191,8 @@ func (s *names) add(name string) bool {
 	if s.many == nil {
 		s.many = map[string]struct{}{}
 	}
-	_, dup := s.many[name]
-	s.many[name] = struct{}{}
+	_, dup := s.many[string(name)]
+	s.many[string(name)] = struct{}{}
 	return !dup
 }
 
@@ -225,13 +237,13 @@ func (r *JSONReader) elements(yield func() bool) {
 func (r *JSONReader) Skip() {
 	switch c := r.next(); c {
 	case '{':
-		for range r.Members() {
+		for range r.Names() {
 			r.Skip()
 		}
 	case '[':
 		r.skipList()
 	case '"':
-		r.text()
+		r.raw()
 	case 't', 'f', 'n':
 		if !r.word("true") && !r.word("false") && !r.word("null") {
 			r.fail("unexpected token")
@@ -260,7 +272,10 @@ func (r *JSONReader) skipList() {
 }
 
 // text takes a string.
-func (r *JSONReader) text() string {
+func (r *JSONReader) text() string { return string(r.raw()) }
+
+// raw takes a string and returns its bytes, which are the document's own unless there are escapes in it.
+func (r *JSONReader) raw() []byte {
 	r.pos++ // the quote, which the caller has seen
 	start := r.pos
 	for r.pos < len(r.data) {
@@ -271,21 +286,21 @@ func (r *JSONReader) text() string {
 			if !utf8.Valid(s) {
 				r.fail("string is not UTF-8")
 			}
-			return string(s)
+			return s
 		case c == '\\':
 			return r.escaped(start)
 		case c < ' ':
 			r.fail("control character in a string")
-			return ""
+			return nil
 		}
 		r.pos++
 	}
 	r.fail("string is not closed")
-	return ""
+	return nil
 }
 
 // escaped takes the rest of a string that has escapes; pos is at the first one.
-func (r *JSONReader) escaped(start int) string {
+func (r *JSONReader) escaped(start int) []byte {
 	out := append([]byte(nil), r.data[start:r.pos]...)
 	for r.err == nil && r.pos < len(r.data) {
 		c := r.data[r.pos]
@@ -295,7 +310,7 @@ func (r *JSONReader) escaped(start int) string {
 			if !utf8.Valid(out) {
 				r.fail("string is not UTF-8")
 			}
-			return string(out)
+			return out
 		case c == '\\':
 			out = r.escape(out)
 		case c < ' ':
@@ -305,7 +320,7 @@ func (r *JSONReader) escaped(start int) string {
 		}
 	}
 	r.fail("string is not closed")
-	return ""
+	return nil
 }
 
 // escape takes what follows a backslash.

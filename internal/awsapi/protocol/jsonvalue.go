@@ -119,15 +119,20 @@ func (r *JSONReader) Bool() bool {
 
 // Blob takes base64 text.
 func (r *JSONReader) Blob() []byte {
-	text := r.String()
+	if r.next() != '"' {
+		r.wrong("a String")
+		return nil
+	}
+	text := r.raw()
 	if r.err != nil {
 		return nil
 	}
-	b, err := base64.StdEncoding.DecodeString(text)
+	b := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
+	n, err := base64.StdEncoding.Decode(b, text)
 	if err != nil {
 		r.fail("STRING_VALUE is not base64")
 	}
-	return b
+	return b[:n]
 }
 
 // Time takes seconds since the epoch, with a fraction.

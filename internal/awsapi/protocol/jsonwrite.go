@@ -16,8 +16,13 @@ import (
 // safe inside HTML and JavaScript.
 func AppendString(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
+	plain := 0
+	for plain < len(s) && isPlain(s[plain]) {
+		plain++
+	}
 	b = append(b, '"')
-	for i := 0; i < len(s); {
+	b = append(b, s[:plain]...)
+	for i := plain; i < len(s); {
 		c := s[i]
 		if c < utf8.RuneSelf {
 			switch {
@@ -49,6 +54,11 @@ func AppendString(b []byte, s string) []byte {
 		i += n
 	}
 	return append(b, '"')
+}
+
+// isPlain says that a byte is a character that AppendString leaves as it is.
+func isPlain(c byte) bool {
+	return c >= ' ' && c < 0x7f && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&'
 }
 
 // AppendInt adds a whole number.
