@@ -232,10 +232,10 @@ func (x *exchange) record(out any, err error) error {
 	x.audited = true
 	outcome := audit.Outcome{Region: cmp.Or(x.region, x.gateway.Region), Account: x.gateway.Account, Err: err}
 	if x.in != nil && !errors.As(err, new(*access.Denied)) {
-		outcome.Params = protocol.AuditParams(x.in)
+		outcome.Params = x.service.AuditParams(x.in)
 	}
 	if err == nil && out != nil && audit.ShowsResponse(x.call.Service, x.call.Operation) {
-		outcome.Response = protocol.AuditParams(out)
+		outcome.Response = x.service.AuditParams(out)
 	}
 	if auditErr := x.gateway.Audit.Record(context.WithoutCancel(x.ctx), audit.NewEvent(x.call, outcome)); auditErr != nil {
 		return fmt.Errorf("audit of %s: %w", x.operation(), auditErr)

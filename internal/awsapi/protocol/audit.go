@@ -5,6 +5,7 @@ package protocol
 import (
 	"reflect"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -18,8 +19,13 @@ const maxAudit = 100 << 10
 // to show, and for what is too long to show.
 //
 // Source: CloudTrail user guide, record contents (requestParameters, responseElements).
-func AuditParams(v any) map[string]any {
-	a := auditor{left: maxAudit}
+func AuditParams(v any) map[string]any { return auditParams(v, nil) }
+
+// AuditParams is the function AuditParams for what is the service's own. It remembers what there is to know of a type.
+func (s *Service) AuditParams(v any) map[string]any { return auditParams(v, s.shown) }
+
+func auditParams(v any, shown *shownMembers) map[string]any {
+	a := auditor{left: maxAudit, shown: shown}
 	rv := reflect.ValueOf(v)
 	for rv.Kind() == reflect.Pointer && !rv.IsNil() {
 		rv = rv.Elem()
@@ -34,18 +40,49 @@ func AuditParams(v any) map[string]any {
 	return out
 }
 
-type auditor struct{ left int }
+// shownMembers remembers the members of structures that are shown. It is safe for concurrent use; the nil one
+// remembers nothing.
+type shownMembers struct{ byType sync.Map } // of reflect.Type to []shownMember
+
+// shownMember is a field, and its name in a record.
+type shownMember struct {
+	field int
+	name  string
+}
+
+func (m *shownMembers) of(t reflect.Type) []shownMember {
+	if m == nil {
+		return membersShown(t)
+	}
+	if known, ok := m.byType.Load(t); ok {
+		return known.([]shownMember)
+	}
+	members := membersShown(t)
+	m.byType.Store(t, members)
+	return members
+}
+
+func membersShown(t reflect.Type) []shownMember {
+	var out []shownMember
+	for i := range t.NumField() {
+		if f := t.Field(i); f.Tag.Get("audit") != "-" && f.IsExported() {
+			out = append(out, shownMember{i, strings.ToLower(f.Name[:1]) + f.Name[1:]})
+		}
+	}
+	return out
+}
+
+type auditor struct {
+	left  int
+	shown *shownMembers
+}
 
 func (a *auditor) members(v reflect.Value) map[string]any {
 	out := map[string]any{}
-	for i := range v.NumField() {
-		f := v.Type().Field(i)
-		if f.Tag.Get("audit") == "-" || !f.IsExported() {
-			continue
-		}
-		if shown, ok := a.value(v.Field(i)); ok {
-			a.left -= len(f.Name)
-			out[strings.ToLower(f.Name[:1])+f.Name[1:]] = shown
+	for _, m := range a.shown.of(v.Type()) {
+		if shown, ok := a.value(v.Field(m.field)); ok {
+			a.left -= len(m.name)
+			out[m.name] = shown
 		}
 	}
 	return out
@@ -104,6 +141,10 @@ func (a *auditor) pairs(v reflect.Value) (any, bool) {
 		return nil, false
 	}
 	out := map[string]any{}
+	if texts, ok := v.Interface().(map[string]string); ok { // the usual one, without a copy of each text
+		a.texts(texts, out)
+		return out, true
+	}
 	for it := v.MapRange(); it.Next() && a.left >= 0; {
 		a.left -= it.Key().Len()
 		if shown, ok := a.value(it.Value()); ok {
@@ -111,4 +152,15 @@ func (a *auditor) pairs(v reflect.Value) (any, bool) {
 		}
 	}
 	return out, true
+}
+
+func (a *auditor) texts(texts map[string]string, out map[string]any) {
+	for name, text := range texts {
+		if a.left -= len(name) + 8; a.left < 0 {
+			return
+		}
+		if a.left -= len(text); len(text) <= maxAudit {
+			out[name] = text
+		}
+	}
 }

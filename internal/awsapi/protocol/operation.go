@@ -149,24 +149,35 @@ func (op *Operation) validate(check func(*Check)) error {
 
 func encodeJSON(op *Operation, w http.ResponseWriter, requestID string, add func([]byte) []byte, out any) error {
 	h := w.Header()
-	op.Service.SetRequestID(h, requestID)
+	typ := "application/json"
 	if op.Service.Protocol == JSON11 {
-		h.Set("Content-Type", "application/x-amz-json-1.1")
-	} else {
-		h.Set("Content-Type", "application/json")
+		typ = "application/x-amz-json-1.1"
 	}
 	stream, streams := out.(streamOutput)
 	if streams {
-		h.Set("Content-Type", "application/octet-stream")
+		op.Service.SetRequestID(h, requestID)
+		typ = "application/octet-stream"
 	}
+	h["Content-Type"] = []string{typ}
 	if v, ok := out.(headerOutput); ok {
 		v.EncodeHeader(h)
 	}
 	if streams {
 		return sendStream(w, stream.Stream())
 	}
-	op.Service.send(w, requestID, http.StatusOK, add(nil))
+	op.Service.sendMade(w, requestID, add)
 	return nil
+}
+
+// sendMade is send of what add makes, in room that is used again.
+func (s *Service) sendMade(w http.ResponseWriter, requestID string, add func([]byte) []byte) {
+	room := s.rooms.Get().(*[]byte)
+	body := add((*room)[:0])
+	s.send(w, requestID, http.StatusOK, body)
+	clear(body) // it may hold a key
+	if *room = body; cap(body) <= trusted {
+		s.rooms.Put(room)
+	}
 }
 
 func decodeQuery[I any, PI queryInput[I]](op *Operation, r *Request) (any, error) {

@@ -98,10 +98,11 @@ func (s *Service) errorXML(e APIError, requestID string) []byte {
 	return append(b, "</ErrorResponse>"...)
 }
 
-// send writes a whole response.
+// send writes a whole response. It does not keep body.
 func (s *Service) send(w http.ResponseWriter, requestID string, status int, body []byte) {
-	s.SetRequestID(w.Header(), requestID)
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	h := w.Header()
+	s.SetRequestID(h, requestID)
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a client that is gone needs no answer
 }

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -35,6 +37,9 @@ type Service struct {
 	Namespace    string // query: of the XML response
 	MaxBody      int64  // bytes of a request body that is not streamed
 	Operations   []*Operation
+
+	shown *shownMembers
+	rooms *sync.Pool // of *[]byte, for answers under way
 }
 
 // Operation is one row of a dispatch table. The caller takes a request through
@@ -84,6 +89,8 @@ func NewService(s Service, operations ...*Operation) *Service {
 		s.MaxBody = DefaultMaxBody
 	}
 	s.Operations = operations
+	s.shown = new(shownMembers)
+	s.rooms = &sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }}
 	for _, op := range operations {
 		op.Service = &s
 	}
@@ -143,7 +150,7 @@ func (s *Service) readBody(w http.ResponseWriter, r *http.Request) ([]byte, erro
 	if r.Body == nil {
 		return nil, nil
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.MaxBody))
+	body, err := readAnnounced(http.MaxBytesReader(w, r.Body, s.MaxBody), r.ContentLength)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
@@ -152,6 +159,28 @@ func (s *Service) readBody(w http.ResponseWriter, r *http.Request) ([]byte, erro
 		return nil, s.Error(Serialization, "The request body could not be read.")
 	}
 	return body, nil
+}
+
+// trusted is up to how many bytes room is made because the client says that so many will come.
+const trusted = 16 << 10
+
+// readAnnounced is io.ReadAll with room for what is announced.
+func readAnnounced(r io.Reader, announced int64) ([]byte, error) {
+	const least = 512
+	b := make([]byte, 0, min(max(announced+1, least), trusted)) // one more, to see the end in the same room
+	for {
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if err == io.EOF {
+			return b, nil
+		}
+		if err != nil {
+			return b, err
+		}
+		if len(b) == cap(b) {
+			b = slices.Grow(b, len(b))
+		}
+	}
 }
 
 // matches says whether a method and path are this operation's.
