@@ -94,6 +94,21 @@ func (d *Device) Sealed(name string) (bool, error) {
 	}), nil
 }
 
+// Senders are the cameras that may send to a stream now, by the roster in force: named for it, or for all streams.
+func (d *Device) Senders(name string) (cameras []e2ee.Member) {
+	r, err := d.Roster()
+	if err != nil {
+		return nil
+	}
+	id, now := e2ee.StreamIDOf(name), d.now()
+	for _, m := range r.Members {
+		if m.Role == e2ee.RoleProducer && !Ended(m, now) && (len(m.Streams) == 0 || slices.Contains(m.Streams, id)) {
+			cameras = append(cameras, m)
+		}
+	}
+	return cameras
+}
+
 // PinSealed remembers that a stream is sealed: from now on it is refused in plain. Durable when it returns.
 func (d *Device) PinSealed(name string) error {
 	return d.updateStream(name, func(s *stream) { s.Sealed = true })

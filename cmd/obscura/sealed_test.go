@@ -128,6 +128,30 @@ func TestReadableMediaOfASealedStreamIsRefused(t *testing.T) {
 	}
 }
 
+// TestReadableMediaThatACameraMightHaveSealedIsTold: before a stream was ever seen sealed, a server can still be trying.
+func TestReadableMediaThatACameraMightHaveSealedIsTold(t *testing.T) {
+	h := newSealedHome(t) // its camera may send to all streams
+	mustRun(t, "camera", "--data", h.data, "--stream", "door", "--input", "demo", "--fast")
+	code, _, stderr := h.view("door", "--output", filepath.Join(h.dir, "a.mkv"))
+	if code != 0 {
+		t.Fatalf("exit %d\n%s", code, stderr)
+	}
+	says(t, stderr, `"door" is not end-to-end encrypted: whoever runs the server can see it and change it. If it is of Front door, it is not what that sends`)
+	code, _, stderr = h.view("door", "--strict", "--output", filepath.Join(h.dir, "b.mkv"))
+	if code != exitDamaged {
+		t.Errorf("exit %d", code)
+	}
+	says(t, stderr, "plaintext refused", "ERR_DOWNGRADE")
+	if _, err := os.Stat(filepath.Join(h.dir, "b.mkv")); err == nil {
+		t.Error("it was written")
+	}
+	// Who has no household is told nothing, for there is nothing to tell.
+	code, _, stderr = command(t, "view", "--data", h.data, "--stream", "door", "--from", "earliest", "--until-idle", "300ms", "--output", filepath.Join(h.dir, "c.mkv"))
+	if code != 0 || strings.Contains(stderr, "not end-to-end encrypted") {
+		t.Errorf("exit %d\n%s", code, stderr)
+	}
+}
+
 func TestRemovedViewerAndRemovedCameraAreTold(t *testing.T) {
 	h := newSealedHome(t)
 	h.record("door")

@@ -274,14 +274,21 @@ func (o *viewOptions) read(ctx context.Context, t *terminal, conn *connection, i
 	if sealed {
 		return out, o.readSealed(ctx, t, r, m)
 	}
-	return out, o.readPlain(ctx, r)
+	return out, o.readPlain(ctx, t, r, m)
 }
 
 // readPlain reads a stream that is not end-to-end encrypted.
-func (o *viewOptions) readPlain(ctx context.Context, r *reading) error {
+func (o *viewOptions) readPlain(ctx context.Context, t *terminal, r *reading, m *member) error {
+	doubted := false
 	for f, err := range consumer.Whole(r.events) {
 		if err != nil {
 			return o.ended(ctx, r.conn, r.out, err)
+		}
+		if !doubted {
+			doubted = true
+			if err := o.doubt(t, m); err != nil {
+				return errors.Join(err, r.out.close())
+			}
 		}
 		if !o.deadline.IsZero() && !f.Producer.Before(o.deadline) {
 			break

@@ -124,9 +124,12 @@ func (o *viewOptions) newArchivePlay(ctx context.Context, t *terminal, conn *con
 		}
 	}
 	if sealed {
-		if err := a.openWith(ctx, m); err != nil {
-			return nil, err
-		}
+		err = a.openWith(ctx, m)
+	} else {
+		err = o.doubt(t, m)
+	}
+	if err != nil {
+		return nil, err
 	}
 	a.plan(sealed)
 	return a, nil

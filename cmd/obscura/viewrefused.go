@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/obscura-video/obscura/consumer"
@@ -42,6 +43,32 @@ func (v *sealedView) refused(s *consumer.Sealed) error {
 		v.t.note("%s", v.whyNot(e))
 	}
 	return nil
+}
+
+// doubt tells of readable media that a camera of the household could have sealed, though none was ever seen to: whoever runs the
+// server can serve what it likes in its place. With --strict that is refused.
+func (o *viewOptions) doubt(t *terminal, m *member) error {
+	if m == nil {
+		return nil
+	}
+	cameras := m.Senders(o.stream)
+	if len(cameras) == 0 {
+		return nil
+	}
+	names := make([]string, len(cameras))
+	for i, c := range cameras {
+		names[i] = c.Name
+	}
+	why := fmt.Sprintf("%q is not end-to-end encrypted: whoever runs the server can see it and change it. If it is of %s, it is not what that sends",
+		o.stream, strings.Join(names, " or "))
+	if !o.strict {
+		t.note("%s %s", t.yellow("warning:"), why)
+		return nil
+	}
+	return &problem{
+		What: fmt.Sprintf("cannot view %q", o.stream), Why: "plaintext refused: " + why, Code: e2ee.ErrDowngrade.String(), Exit: exitDamaged, Err: e2ee.ErrDowngrade,
+		Next: "view it without --strict, if it never was to be sealed",
+	}
 }
 
 // viewed tells whether a fragment was confirmed in a run before, or lies before such a one.
