@@ -51,6 +51,9 @@ var mutations = []struct{ file, check, without, test string }{
 	{"verify.go", `!verify(f.public, "signature", f.sig, d[:])`, `false`, "TestAttack/(viewer_forges|last_block|end_of_session)"},
 	{"opener.go", `f.digest.add(b.Track, blockFlags(b.Key), b.Payload[:sigAt])`, `_ = sigAt`, "TestWhatIsSealedOpens"},
 	{"opener.go", `hold: o.cfg.Strict || o.holdBack`, `hold: o.cfg.Strict`, "TestUnconfirmedFragments"},
+	{"opener.go", `	o.Cut()
+	clear(o.position)`, `	o.cur = nil
+	clear(o.position)`, "TestUnconfirmedFragments"},
 	{"opener.go", `		o.halted = f.err`, ``, "TestTamperingHalts"},
 	// a fragment cut short
 	{"finish.go", `return l.Digest == p.Digest || h.previous == p.Digest`, `return true`, "TestFinishSignsNoSecondHistory"},

@@ -172,7 +172,7 @@ func (o *Opener) Challenge() [16]byte {
 
 // Seek forgets the position: the next fragment may be any. For jumps in an archive.
 func (o *Opener) Seek() {
-	o.cur = nil
+	o.Cut()
 	clear(o.position)
 }
 

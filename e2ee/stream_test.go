@@ -297,19 +297,21 @@ func TestStrictReleasesOnlyConfirmed(t *testing.T) {
 func TestUnconfirmedFragmentsCannotFollowEachOther(t *testing.T) {
 	w := newWorld(t)
 	f := w.produceAll(w.sealer(nil), 3)
-	o := w.opener(w.anna.fp)
-	for _, b := range f[0][:3] {
-		_, err := o.Block(b)
-		w.ok(err)
-	}
-	o.Cut()
-	out, err := o.Block(f[1][0])
-	if err == nil && len(out.Samples) > 0 {
-		t.Fatal("a second fragment is released before any was confirmed")
-	}
-	o.Cut()
-	if n, r, err := consume(o, f[2]); codeOf(err) != 0 || n != 6 || len(r.Samples) != 6 {
-		t.Fatalf("held back: %d, %v", n, err)
+	for name, leave := range map[string]func(*Opener){"cut": (*Opener).Cut, "sought past": (*Opener).Seek} {
+		o := w.opener(w.anna.fp)
+		for _, b := range f[0][:3] {
+			_, err := o.Block(b)
+			w.ok(err)
+		}
+		leave(o)
+		out, err := o.Block(f[1][0])
+		if err == nil && len(out.Samples) > 0 {
+			t.Fatalf("%s: a second fragment is released before any was confirmed", name)
+		}
+		leave(o)
+		if n, r, err := consume(o, f[2]); codeOf(err) != 0 || n != 6 || len(r.Samples) != 6 {
+			t.Fatalf("%s: held back: %d, %v", name, n, err)
+		}
 	}
 }
 
