@@ -45,7 +45,7 @@ func TestMaliciousServer(t *testing.T) {
 			w.attackProgram(t, &a)
 		})
 	}
-	t.Run("obscura camera", func(t *testing.T) { t.Parallel(); w.attackCamera(t) })
+	w.attackRosters(t)
 	w.attackMailbox(t)
 	w.attackMemory(t)
 	t.Run("every bit", func(t *testing.T) { t.Parallel(); w.attackEveryBit(t) })

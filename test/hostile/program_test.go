@@ -279,24 +279,62 @@ func (w *world) checkWritten(t *testing.T, a *programAttack, written []byte) {
 	}
 }
 
-// TestProgram of a camera: whatever its mailbox says, it seals for the people on the roster and nobody else.
-func (w *world) attackCamera(t *testing.T) {
+// rosterLies are what a server does to a device that asks for roster 7, where there is none, and what that says.
+func (w *world) rosterLies(t testing.TB) map[string]struct {
+	lies lies
+	says string
+} {
 	mallory, _ := w.copyOf(t, "Mallory")
-	next := outsiders(t, w.owner.Trust().Signed(), mallory, "")
+	signed := w.owner.Trust().Signed()
+	invented := outsiders(t, signed, mallory, "")
 	version := w.owner.Trust().Pin().Version
-	p := w.lieTo(t, lies{get: func(key string, body []byte) []byte {
-		if key == rosterKey(version+1) {
-			return next
-		}
-		return body
-	}})
-	_, keys := w.copyOf(t, "Garden")
-	r := p.run(t, keys, "camera", "--stream", "garden", "--input", "demo", "--fast", "--e2ee", "--buffer", t.TempDir(), "--buffer-key", filepath.Join(t.TempDir(), "key"))
-	if r.code != 0 || p.altered.Load() == 0 {
-		t.Errorf("exit %d:\n%s", r.code, r.errs)
+	give := func(b []byte) lies {
+		return lies{get: func(key string, honest []byte) []byte {
+			if key == rosterKey(version+1) {
+				return b
+			}
+			return honest
+		}}
 	}
-	r.says(t, "Garden kept v6: the new roster v7 is not signed by its owners. A server that invents rosters looks like this.")
-	w.onlyFor(t, "garden", version)
+	later := lies{objects: func(prefix string, keys []string) []string {
+		if prefix == "roster/" {
+			keys = append(keys, rosterKey(version+2))
+		}
+		return keys
+	}}
+	return map[string]struct {
+		lies lies
+		says string
+	}{
+		"invents a roster":    {give(invented), "kept v6: the new roster v7 is not signed by its owners. A server that invents rosters looks like this."},
+		"gives an old roster": {give(w.fifth), "kept v6: the new roster v5 is older. A server replaying old rosters looks like this."},
+		"keeps a roster back": {later, "kept v6: roster v7 is missing, though there are later ones. A server that keeps rosters back looks like this."},
+		"gives half a roster": {give(signed[:len(signed)/2]), "kept v6: the new roster v7 is not a roster."},
+	}
+}
+
+// attackRosters lies about rosters to obscura camera, which goes on to seal for the people on its own and nobody else, and to
+// obscura view, which goes on to believe whom it believed.
+func (w *world) attackRosters(t *testing.T) {
+	for name, a := range w.rosterLies(t) {
+		t.Run("obscura camera/"+name, func(t *testing.T) {
+			t.Parallel()
+			p := w.lieTo(t, a.lies)
+			_, keys := w.copyOf(t, "Garden")
+			r := p.run(t, keys, "camera", "--stream", "garden", "--input", "demo", "--fast", "--e2ee", "--buffer", t.TempDir(), "--buffer-key", filepath.Join(t.TempDir(), "key"))
+			if r.code != 0 || p.altered.Load() == 0 {
+				t.Errorf("exit %d:\n%s", r.code, r.errs)
+			}
+			r.says(t, "Garden "+a.says)
+			w.onlyFor(t, "garden", w.owner.Trust().Pin().Version)
+		})
+		t.Run("obscura view/"+name, func(t *testing.T) {
+			t.Parallel()
+			w.attackProgram(t, &programAttack{
+				name: name, lies: func(*world) lies { return a.lies }, frames: total * perFragment, words: []string{"Vera " + a.says, "14 fragments confirmed"},
+			})
+		})
+	}
 }
 
 // onlyFor holds the newest fragment of a stream to be sealed under a roster of the owner's, and closed to Mallory.
