@@ -40,12 +40,12 @@ func auditSuite(o options, r *report) error {
 }
 
 func measureLedger(o options, r *report, n int) (err error) {
-	few, err := makeLedger(o, fewEvents, "")
+	few, err := makeLedger(o, fewEvents, "", false)
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(few.dir)
-	many, err := makeLedger(o, n, o.ledger)
+	many, err := makeLedger(o, n, o.ledger, false)
 	if err != nil {
 		return err
 	}

@@ -156,9 +156,9 @@ func (f *filler) grant(ctx context.Context, created any, keyID string, i int) er
 		return err
 	}
 	return f.put(ctx, meta.KV{Key: meta.Key("kms", "g", keyID, id), Value: row},
-		meta.KV{Key: meta.Key("kms", "gp", keyID, grantee, id)},
+		meta.KV{Key: meta.Key("kms", "gp", keyID, grantee, id), Value: row},
 		meta.KV{Key: meta.Key("kms", "gi", id), Value: []byte(keyID)},
-		meta.KV{Key: meta.Key("kms", "gr", retiring, id), Value: []byte(keyID)})
+		meta.KV{Key: meta.Key("kms", "gr", retiring, id), Value: row})
 }
 
 func (f *filler) put(ctx context.Context, rows ...meta.KV) error {

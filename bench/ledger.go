@@ -13,7 +13,10 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/obscura-video/obscura/internal/access"
 	"github.com/obscura-video/obscura/internal/audit"
@@ -25,6 +28,7 @@ import (
 	"github.com/obscura-video/obscura/internal/rootkey"
 	"github.com/obscura-video/obscura/internal/seal"
 	"github.com/obscura-video/obscura/internal/server"
+	"github.com/obscura-video/obscura/internal/vfstest"
 )
 
 // What the events of a made record are about.
@@ -49,8 +53,9 @@ type ledger struct {
 const ledgerFile = "ledger.json"
 
 // makeLedger makes a data directory, and puts events into its audit log as the server does, by a clock of its own. It is
-// made in a folder of its own, or in the one named, where one that was made before is taken.
-func makeLedger(o options, n int, in string) (_ *ledger, err error) {
+// made in a folder of its own, or in the one named, where one that was made before is taken. One that is made unsafely
+// says nothing of the rate at which events are taken.
+func makeLedger(o options, n int, in string, unsafely bool) (_ *ledger, err error) {
 	if text, err := os.ReadFile(filepath.Join(in, ledgerFile)); in != "" && err == nil {
 		m := &ledger{dir: in}
 		return m, json.Unmarshal(text, m)
@@ -76,14 +81,14 @@ func makeLedger(o options, n int, in string) (_ *ledger, err error) {
 	if err := stopProcess(t.cmd); err != nil {
 		return nil, err
 	}
-	before, err := folderBytes(filepath.Join(m.dir, "data"))
+	before, err := folderBytes(m.data())
 	if err != nil {
 		return nil, err
 	}
-	if err := m.open(func(db meta.DB, root *rootkey.File) error { return m.fill(o, db, root) }); err != nil {
+	if err := openMade(m.data(), unsafely, func(db meta.DB, root *rootkey.File) error { return m.fill(o, db, root) }); err != nil {
 		return nil, err
 	}
-	after, err := folderBytes(filepath.Join(m.dir, "data"))
+	after, err := folderBytes(m.data())
 	if err != nil {
 		return nil, err
 	}
@@ -95,15 +100,23 @@ func makeLedger(o options, n int, in string) (_ *ledger, err error) {
 	return m, os.WriteFile(filepath.Join(dir, ledgerFile), text, 0o600)
 }
 
-// open opens the metadata of the stopped server, as docs/formats/root-key.md and meta-keys.md say, for fn.
-func (m *ledger) open(fn func(meta.DB, *rootkey.File) error) (err error) {
-	ctx, data := context.Background(), filepath.Join(m.dir, "data")
+func (m *ledger) data() string { return filepath.Join(m.dir, "data") }
+
+// openMade opens the metadata of a stopped server, as docs/formats/root-key.md and meta-keys.md say, for fn. Unsafely
+// means that a power cut may leave nothing of what fn writes: nothing waits for the disk before the end.
+func openMade(data string, unsafely bool, fn func(meta.DB, *rootkey.File) error) (err error) {
+	ctx := context.Background()
 	root, err := rootkey.OpenFile(filepath.Join(data, "root.key"))
 	if err != nil {
 		return err
 	}
 	defer root.Destroy()
-	store, err := pebble.Open(filepath.Join(data, "meta"), pebble.Options{CacheBytes: 8 << 20})
+	options := pebble.Options{CacheBytes: 8 << 20}
+	if unsafely {
+		options.FS, options.MemTableBytes = vfstest.WithoutSync(vfs.Default, func(string) bool { return true }), 64<<20
+		defer syscall.Sync()
+	}
+	store, err := pebble.Open(filepath.Join(data, "meta"), options)
 	if err != nil {
 		return err
 	}

@@ -45,8 +45,9 @@ type Request struct {
 	Mode policy.Mode
 	// ResourceAccount owns the resource; empty means this server's account.
 	ResourceAccount string
-	// GrantAllows says that a KMS grant allows the action. A deny still wins.
-	GrantAllows bool
+	// Granted says whether a KMS grant allows the action. It is asked, at most once and before Authorize returns, when
+	// the policies neither allow nor deny; an error decides against the caller. It may be nil.
+	Granted func() (bool, error)
 }
 
 // Authorizer decides. Implementations are safe for concurrent use and never cache a decision.
@@ -125,18 +126,21 @@ func (a *authorizer) Authorize(ctx context.Context, r Request) error {
 		Resource:        r.Policy,
 		ResourceAccount: owner,
 		Mode:            r.Mode,
-		GrantAllows:     r.GrantAllows,
 	}
 	if s := p.Session; s != nil && s.HasPolicies {
 		set.HasSession, set.Session = true, s.Policies
 	}
 	conditions := &conditionContext{call: call, request: &r, region: a.region, owner: owner, now: now}
-	d := policy.Evaluate(policy.Request{
-		Action:    r.Action,
-		Resource:  r.Resource,
-		Principal: p.Principal,
-		Context:   conditions,
-	}, set)
+	ask := policy.Request{Action: r.Action, Resource: r.Resource, Principal: p.Principal, Context: conditions}
+	d := policy.Evaluate(ask, set)
+	if !d.Allowed && d.Reason != policy.ExplicitDeny && r.Granted != nil {
+		if set.GrantAllows, err = r.Granted(); err != nil {
+			return fmt.Errorf("access: grants on %s: %w", r.Resource, err)
+		}
+		if set.GrantAllows { // a grant can only allow
+			d = policy.Evaluate(ask, set)
+		}
+	}
 	if d.Allowed {
 		return nil
 	}

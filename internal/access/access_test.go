@@ -242,3 +242,41 @@ func TestDeviceSessionFillsPolicyVariables(t *testing.T) {
 		}
 	}
 }
+
+// A grant is asked for only where the policies are silent. It cannot undo a deny, and one that cannot be read allows
+// nothing.
+func TestGrantsAreAskedWhenPoliciesAreSilent(t *testing.T) {
+	keyPolicy := func(effect string) *policy.Document {
+		return parse(t, policy.KeyPolicy, `{"Version":"2012-10-17","Statement":{"Effect":"`+effect+`","Principal":{"AWS":"`+user().ARN+`"},"Action":"kms:*","Resource":"*"}}`)
+	}
+	broken := errors.New("store is gone")
+	for name, tc := range map[string]struct {
+		policy         *policy.Document
+		granted        bool
+		err            error
+		asked, allowed bool
+	}{
+		"allowed by policy": {policy: keyPolicy("Allow"), allowed: true},
+		"denied by policy":  {policy: keyPolicy("Deny"), granted: true},
+		"granted":           {granted: true, asked: true, allowed: true},
+		"not granted":       {asked: true},
+		"not to be read":    {granted: true, err: broken, asked: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, _ := call(user())
+			r, asked := decrypt, 0
+			r.Policy, r.Mode = tc.policy, policy.KeyPolicyMode
+			r.Granted = func() (bool, error) { asked++; return tc.granted, tc.err }
+			err := access.New(fixed{}, account, "us-east-1", clock).Authorize(ctx, r)
+			if (err == nil) != tc.allowed {
+				t.Errorf("allowed %v, want %v: %v", err == nil, tc.allowed, err)
+			}
+			if (asked == 1) != tc.asked || asked > 1 {
+				t.Errorf("the grants were asked for %d times", asked)
+			}
+			if tc.err != nil && !errors.Is(err, tc.err) {
+				t.Errorf("the cause is lost: %v", err)
+			}
+		})
+	}
+}

@@ -182,8 +182,8 @@ func (s *Service) allAliases() []string {
 	v.await()
 	v.mu.RLock()
 	names := slices.DeleteFunc(slices.Clone(v.aliasNames), func(name string) bool {
-		k := v.keys[v.aliases[name].KeyID]
-		return k == nil || k.gone(now)
+		id := v.aliases[name].KeyID
+		return !v.keys.has(id) || v.keys.gone(id, now)
 	})
 	v.mu.RUnlock()
 	for _, service := range s.cfg.ManagedFor {

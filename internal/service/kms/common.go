@@ -12,13 +12,9 @@ import (
 // neither parse nor keep it a hundred thousand times. What it hands out is never changed.
 type common struct {
 	mu         sync.Mutex
-	policies   map[string]parsedPolicy
+	policies   map[string]*policy.Document
+	traits     map[traits]*traits
 	conditions map[plainKey]map[string][]string
-}
-
-type parsedPolicy struct {
-	text     string
-	document *policy.Document
 }
 
 // plainKey is what the condition keys of a key without aliases and tags follow from.
@@ -31,12 +27,29 @@ type plainKey struct {
 // maxCommon bounds each of the tables of common.
 const maxCommon = 1000
 
-// policyOf parses a key's policy. The text comes back as one that is shared.
-func (c *common) policyOf(text string) (string, *policy.Document) {
+// traitsOf returns what r shares with others, and has r share its texts.
+func (c *common) traitsOf(r *record) *traits {
+	own := r.traits()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if p, ok := c.policies[text]; ok {
-		return p.text, p.document
+	t, ok := c.traits[own]
+	if !ok {
+		if c.traits == nil || len(c.traits) >= maxCommon {
+			c.traits = map[traits]*traits{}
+		}
+		t = &own
+		c.traits[own] = t
+	}
+	r.Spec, r.Usage, r.State, r.ManagedFor, r.Policy = t.spec, t.usage, t.state, t.managedFor, t.policy
+	return t
+}
+
+// policyOf parses a key's policy.
+func (c *common) policyOf(text string) *policy.Document {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if document, ok := c.policies[text]; ok {
+		return document
 	}
 	document, err := policy.Parse([]byte(text), policy.KeyPolicy)
 	if err != nil {
@@ -45,10 +58,10 @@ func (c *common) policyOf(text string) (string, *policy.Document) {
 		document = denyAll
 	}
 	if c.policies == nil || len(c.policies) >= maxCommon {
-		c.policies = map[string]parsedPolicy{}
+		c.policies = map[string]*policy.Document{}
 	}
-	c.policies[text] = parsedPolicy{text, document}
-	return text, document
+	c.policies[text] = document
+	return document
 }
 
 // conditionsOf returns the condition keys that follow from k alone.

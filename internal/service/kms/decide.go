@@ -56,18 +56,14 @@ func (s *Service) decide(ctx context.Context, k *key, requestAlias string, u use
 	if !k.unborn {
 		access.AddResource(ctx, k.arn, resourceType)
 	}
-	granted, err := s.grantAllows(ctx, k, u)
-	if err != nil {
-		return err
-	}
 	clash := ambiguous(u.context)
-	err = s.cfg.Access.Authorize(ctx, access.Request{
-		Action:      "kms:" + u.operation,
-		Resource:    k.arn,
-		More:        func() map[string][]string { return requestConditions(k, requestAlias, u, clash) },
-		Policy:      k.policy,
-		Mode:        policy.KeyPolicyMode,
-		GrantAllows: granted,
+	err := s.cfg.Access.Authorize(ctx, access.Request{
+		Action:   "kms:" + u.operation,
+		Resource: k.arn,
+		More:     func() map[string][]string { return requestConditions(k, requestAlias, u, clash) },
+		Policy:   k.policy,
+		Mode:     policy.KeyPolicyMode,
+		Granted:  func() (bool, error) { return s.grantAllows(ctx, k, u) },
 	})
 	if err != nil {
 		return err

@@ -64,7 +64,7 @@ func TestKeyWithAnUnreadablePolicyDeniesAllAndTheOthersGoOn(t *testing.T) {
 	w := newWorld(t)
 	bad, good := w.symmetricKey(), w.symmetricKey()
 	w.grant(grantInput(bad, aliceARN, "GenerateDataKey"))
-	r := w.view.keys[bad].record
+	r := w.held(bad).record
 	r.Policy = "{"
 	if err := w.db.Update(t.Context(), func(tx meta.Tx) error { return putJSON(tx, rows{}.key(bad), r) }); err != nil {
 		t.Fatal(err)
@@ -189,8 +189,8 @@ func TestConcurrentUse(t *testing.T) {
 	run(func(int) error { return w.Sweep(t.Context()) })
 	wg.Wait()
 	managed := 0
-	for _, k := range w.view.keys {
-		if k.ManagedFor != "" {
+	for id := range w.view.keys.after("") {
+		if k := w.held(id); k.ManagedFor != "" {
 			managed++
 		}
 	}

@@ -3,6 +3,7 @@
 package kms
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,28 +17,53 @@ import (
 // There can be a million grants, so they are not loaded at the start. Index rows, written in the transaction of the
 // grant, find them by who may use them, by id alone, and by who may retire them:
 //
-//	"gp", key id, grantee, grant id    empty
+//	"gp", key id, grantee, grant id    the grant, as its own row has it
 //	"gi", grant id                     key id
-//	"gr", retiring principal, grant id key id
+//	"gr", retiring principal, grant id the grant
+//
+// The first and the last hold the grant, which never changes, so that a decision and a page are one run of rows each and
+// no row more. Stores that were written before have nothing in the first, and the key's id in the last: there the
+// grant's own row is read.
 //
 // What was read last is cached, by key and grantee. The cache follows every change, so a decision never sees a grant
 // that was withdrawn before it was asked for.
 
 func (r rows) grantee(keyID, grantee string) []byte { return r.of("gp", keyID, grantee) }
-func (r rows) grantID(id string) []byte             { return r.of("gi", id) }
-func (r rows) retiring(principal string) []byte     { return r.of("gr", principal) }
+
+// cutGrantee takes the row of a grantee's grant apart.
+func (r rows) cutGrantee(row []byte) (keyID, id string, err error) {
+	rest, ok := bytes.CutPrefix(row, r.of("gp"))
+	for _, part := range []*string{&keyID, new(string), &id} {
+		if ok {
+			*part, rest, ok = meta.CutString(rest)
+		}
+	}
+	if !ok || len(rest) > 0 {
+		return "", "", errors.New("is no index row")
+	}
+	return keyID, id, nil
+}
+
+func (r rows) grantID(id string) []byte         { return r.of("gi", id) }
+func (r rows) retiring(principal string) []byte { return r.of("gr", principal) }
 
 // put writes a grant and its index rows.
 func (g *grantRecord) put(tx meta.Tx, of rows) error {
-	g.index(tx, of)
-	return putJSON(tx, of.grant(g.KeyID, g.ID), g)
+	row, err := encodeRow(g)
+	if err != nil {
+		return err
+	}
+	tx.Put(of.grant(g.KeyID, g.ID), row)
+	g.index(tx, of, row)
+	return nil
 }
 
-func (g *grantRecord) index(tx meta.Tx, of rows) {
-	tx.Put(meta.AppendString(of.grantee(g.KeyID, g.Grantee), g.ID), nil)
+// index writes the index rows of the grant that its own row holds.
+func (g *grantRecord) index(tx meta.Tx, of rows, row []byte) {
+	tx.Put(meta.AppendString(of.grantee(g.KeyID, g.Grantee), g.ID), row)
 	tx.Put(of.grantID(g.ID), []byte(g.KeyID))
 	if g.Retiring != "" {
-		tx.Put(meta.AppendString(of.retiring(g.Retiring), g.ID), []byte(g.KeyID))
+		tx.Put(meta.AppendString(of.retiring(g.Retiring), g.ID), row)
 	}
 }
 
@@ -56,15 +82,23 @@ func (g *grantRecord) dropFromAfar(tx meta.Tx, of rows) {
 	}
 }
 
-// indexed says which index row of a grant is missing.
-func (g *grantRecord) indexed(r meta.Reader, of rows) error {
-	keys := [][]byte{meta.AppendString(of.grantee(g.KeyID, g.Grantee), g.ID), of.grantID(g.ID)}
-	if g.Retiring != "" {
-		keys = append(keys, meta.AppendString(of.retiring(g.Retiring), g.ID))
+// indexed says which index row is missing, or tells something else, of a grant that its own row holds.
+func (g *grantRecord) indexed(r meta.Reader, of rows, row []byte) error {
+	type entry struct{ key, value, before []byte }
+	entries := []entry{
+		{meta.AppendString(of.grantee(g.KeyID, g.Grantee), g.ID), row, nil},
+		{of.grantID(g.ID), []byte(g.KeyID), []byte(g.KeyID)},
 	}
-	for _, key := range keys {
-		if _, err := r.Get(key); err != nil {
-			return fmt.Errorf("kms: index row %q: %w", key, err)
+	if g.Retiring != "" {
+		entries = append(entries, entry{meta.AppendString(of.retiring(g.Retiring), g.ID), row, []byte(g.KeyID)})
+	}
+	for _, e := range entries {
+		value, err := r.Get(e.key)
+		if err == nil && !bytes.Equal(value, e.value) && !bytes.Equal(value, e.before) {
+			err = errors.New("does not hold its grant")
+		}
+		if err != nil {
+			return fmt.Errorf("kms: index row %q: %w", e.key, err)
 		}
 	}
 	return nil
@@ -74,10 +108,11 @@ func (g *grantRecord) indexed(r meta.Reader, of rows) error {
 const grantBatch = 256
 
 // eachBatch runs fn on transactions that each see some of the grants below a prefix.
-func (s *Service) eachBatch(ctx context.Context, prefix []byte, fn func(meta.Tx, *grantRecord)) error {
+func (s *Service) eachBatch(ctx context.Context, prefix []byte, fn func(tx meta.Tx, g *grantRecord, row []byte)) error {
 	for from := prefix; from != nil; {
 		err := s.cfg.DB.Update(ctx, func(tx meta.Tx) error {
 			var batch []*grantRecord
+			var values [][]byte
 			var next []byte
 			for row, err := range tx.Scan(from, meta.PrefixEnd(prefix)) {
 				if err != nil {
@@ -91,10 +126,10 @@ func (s *Service) eachBatch(ctx context.Context, prefix []byte, fn func(meta.Tx,
 				if err != nil {
 					return err
 				}
-				batch = append(batch, g)
+				batch, values = append(batch, g), append(values, row.Value)
 			}
-			for _, g := range batch {
-				fn(tx, g)
+			for i, g := range batch {
+				fn(tx, g, values[i])
 			}
 			from = next
 			return nil
@@ -132,12 +167,12 @@ func (s *Service) indexGrants(ctx context.Context) error {
 	if err != nil || done {
 		return err
 	}
-	return s.eachBatch(ctx, prefix, func(tx meta.Tx, g *grantRecord) { g.index(tx, s.rows) })
+	return s.eachBatch(ctx, prefix, func(tx meta.Tx, g *grantRecord, row []byte) { g.index(tx, s.rows, row) })
 }
 
 // unindex deletes the index rows of a key that is about to be deleted, and is gone for all callers already.
 func (s *Service) unindex(ctx context.Context, keyID string) error {
-	return s.eachBatch(ctx, s.rows.of("g", keyID), func(tx meta.Tx, g *grantRecord) { g.dropFromAfar(tx, s.rows) })
+	return s.eachBatch(ctx, s.rows.of("g", keyID), func(tx meta.Tx, g *grantRecord, _ []byte) { g.dropFromAfar(tx, s.rows) })
 }
 
 func parseGrant(row []byte) (*grantRecord, error) {
@@ -146,6 +181,22 @@ func parseGrant(row []byte) (*grantRecord, error) {
 		return nil, fmt.Errorf("kms: row of a grant: %w", err)
 	}
 	return g, nil
+}
+
+// granteeGrant returns the grant that an index row of a key's grantee stands for.
+func granteeGrant(r meta.Reader, of rows, value []byte, keyID, id string) (*grantRecord, error) {
+	if len(value) == 0 {
+		return readGrant(r, of, keyID, id)
+	}
+	return parseGrant(value)
+}
+
+// retirableGrant returns the grant that an index row of a retiring principal stands for.
+func retirableGrant(r meta.Reader, of rows, value []byte, id string) (*grantRecord, error) {
+	if _, ok := parseKeyName(string(value)); ok {
+		return readGrant(r, of, string(value), id)
+	}
+	return parseGrant(value)
 }
 
 func readGrant(r meta.Reader, of rows, keyID, id string) (*grantRecord, error) {
@@ -208,7 +259,7 @@ func readGrantsOf(r meta.Reader, of rows, at granteeKey) (list []*grantRecord, e
 		if !ok {
 			return nil, fmt.Errorf("kms: row %q", row.Key)
 		}
-		g, err := readGrant(r, of, at.keyID, id)
+		g, err := granteeGrant(r, of, row.Value, at.keyID, id)
 		if err != nil {
 			return nil, err
 		}
@@ -242,8 +293,9 @@ func (s *Service) countGrants(ctx context.Context, keyID string) (n int, err err
 // granteeKey finds the grants of one principal on one key.
 type granteeKey struct{ keyID, principal string }
 
-// maxCachedGrants bounds a grantCache: entries, an empty one too, and the grants in them.
-const maxCachedGrants = 1 << 17
+// maxCachedGrants bounds a grantCache: entries, an empty one too, and the grants in them. A grant takes about 600 bytes
+// there, and a few microseconds to be read again.
+const maxCachedGrants = 1 << 15
 
 // grantCache holds what was read of grants, by key and grantee; that there are none, too.
 type grantCache struct {

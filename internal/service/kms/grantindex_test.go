@@ -36,10 +36,10 @@ func indexRows(t *testing.T, w *world) (are, must []string) {
 				if err != nil {
 					return err
 				}
-				must = append(must, fmt.Sprintf("%q=%q", meta.AppendString(w.rows.grantee(g.KeyID, g.Grantee), g.ID), ""),
+				must = append(must, fmt.Sprintf("%q=%q", meta.AppendString(w.rows.grantee(g.KeyID, g.Grantee), g.ID), row.Value),
 					fmt.Sprintf("%q=%q", w.rows.grantID(g.ID), g.KeyID))
 				if g.Retiring != "" {
-					must = append(must, fmt.Sprintf("%q=%q", meta.AppendString(w.rows.retiring(g.Retiring), g.ID), g.KeyID))
+					must = append(must, fmt.Sprintf("%q=%q", meta.AppendString(w.rows.retiring(g.Retiring), g.ID), row.Value))
 				}
 			}
 		}
@@ -140,6 +140,51 @@ func forgetIndex(t *testing.T, w *world, keep int) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A store whose index rows do not hold the grants works as one whose rows do; that they hold the grant of their own row
+// is for fsck to see.
+func TestIndexWithoutGrantsIsRead(t *testing.T) {
+	w := newWorld(t)
+	id := w.symmetricKey()
+	in := grantInput(id, aliceARN, "GenerateDataKey")
+	in.RetiringPrincipal = ptr(bobARN)
+	g := w.grant(in)
+	rewrite := func(byGrantee, byRetiring string) {
+		t.Helper()
+		err := w.db.Update(t.Context(), func(tx meta.Tx) error {
+			tx.Put(meta.AppendString(w.rows.grantee(id, aliceARN), *g.GrantId), []byte(byGrantee))
+			tx.Put(meta.AppendString(w.rows.retiring(bobARN), *g.GrantId), []byte(byRetiring))
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	rewrite("", id)
+	w.reopen()
+	if n := faults(t, w); n != 0 {
+		t.Errorf("fsck finds %d faults", n)
+	}
+	must(w.GenerateDataKey(asUser(aliceARN), dataKeyInput(id)))
+	for name, list := range map[string][]*kmsapi.GrantListEntry{
+		"ListGrants":          must(w.ListGrants(asRoot(), &kmsapi.ListGrantsInput{KeyId: &id, GranteePrincipal: ptr(aliceARN)})).Grants,
+		"ListRetirableGrants": must(w.ListRetirableGrants(asRoot(), &kmsapi.ListRetirableGrantsInput{RetiringPrincipal: ptr(bobARN)})).Grants,
+	} {
+		if len(list) != 1 || *list[0].GrantId != *g.GrantId {
+			t.Errorf("%s gives %d grants", name, len(list))
+		}
+	}
+	rewrite(string(must(encodeRow(grantRecord{ID: *g.GrantId}))), id)
+	if n := faults(t, w); n != 1 {
+		t.Errorf("fsck finds %d faults where an index row holds another grant", n)
+	}
+	must(w.RevokeGrant(asRoot(), &kmsapi.RevokeGrantInput{KeyId: &id, GrantId: g.GrantId}))
+	wantIndex(t, w, "after it was revoked")
+	rewrite(string(must(encodeRow(grantRecord{ID: *g.GrantId, KeyID: id}))), id)
+	if n := faults(t, w); n != 1 {
+		t.Errorf("fsck finds %d faults where an index row stands for no grant", n)
 	}
 }
 

@@ -34,7 +34,9 @@ func (s *Service) ListGrants(ctx context.Context, in *kmsapi.ListGrantsInput) (*
 		p.only = *in.GrantId
 	case in.GranteePrincipal != nil:
 		p.prefix = s.rows.grantee(k.ID, *in.GranteePrincipal)
-		p.read = func(r meta.Reader, _ meta.KV, id string) (*grantRecord, error) { return readGrant(r, s.rows, k.ID, id) }
+		p.read = func(r meta.Reader, row meta.KV, id string) (*grantRecord, error) {
+			return granteeGrant(r, s.rows, row.Value, k.ID, id)
+		}
 	}
 	entries, cut, err := s.listGrants(ctx, p, in.Marker, in.Limit)
 	if err != nil {
@@ -56,7 +58,7 @@ func (s *Service) ListRetirableGrants(ctx context.Context, in *kmsapi.ListRetira
 	entries, cut, err := s.listGrants(ctx, grantPage{
 		list: "ListRetirableGrants|" + *in.RetiringPrincipal, prefix: s.rows.retiring(*in.RetiringPrincipal),
 		read: func(r meta.Reader, row meta.KV, id string) (*grantRecord, error) {
-			return readGrant(r, s.rows, string(row.Value), id)
+			return retirableGrant(r, s.rows, row.Value, id)
 		},
 		wanted: func(g *grantRecord) bool {
 			_, ok, err := s.key(g.KeyID, now)

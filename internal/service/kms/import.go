@@ -414,7 +414,7 @@ func (s *Service) expire(ctx context.Context, now time.Time) error {
 func (v *view) expiring(now time.Time) (keys []*key) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	for _, k := range v.imported {
+	for _, k := range v.keys.imported {
 		if len(k.expired(now)) > 0 {
 			keys = append(keys, k)
 		}

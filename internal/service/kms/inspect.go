@@ -71,7 +71,7 @@ func (c *Custodian) material(ctx context.Context, of rows, keyID, id string) ([]
 }
 
 // Verify checks every key: its row parses, each of its materials unwraps and is the one named, and its grants are
-// found by their index. fault is called
+// found by their index, which says the same of them. fault is called
 // for each that does not. It returns how many keys there are; the error is of reading the store.
 func (c *Custodian) Verify(ctx context.Context, fault func(keyID string, err error)) (keys int, err error) {
 	regions, err := storedRegions(ctx, c.DB)
@@ -116,28 +116,42 @@ func (c *Custodian) verify(ctx context.Context, of rows, fault func(keyID string
 	return len(records), c.verifyGrants(ctx, of, records, fault)
 }
 
-// verifyGrants checks that every grant parses and is found by its index rows. Of a key that is being deleted some
-// may be missing.
+// verifyGrants checks that every grant parses and is found by its index rows, and that no index row stands for a grant
+// that is not there. Of a key that is being deleted some may be missing.
 func (c *Custodian) verifyGrants(ctx context.Context, of rows, records []record, fault func(string, error)) error {
 	dying := map[string]bool{}
 	for _, r := range records {
 		dying[r.ID] = r.State == kmsapi.KeyStatePendingDeletion
 	}
-	prefix := of.of("g")
-	return c.DB.View(ctx, func(r meta.Reader) error {
-		for row, err := range r.Scan(prefix, meta.PrefixEnd(prefix)) {
-			if err != nil {
-				return err
+	each := func(kind string, check func(r meta.Reader, row meta.KV) error) error {
+		prefix := of.of(kind)
+		return c.DB.View(ctx, func(r meta.Reader) error {
+			for row, err := range r.Scan(prefix, meta.PrefixEnd(prefix)) {
+				if err != nil {
+					return err
+				}
+				if err := check(r, row); err != nil {
+					fault("", fmt.Errorf("row %q: %w", row.Key, err))
+				}
 			}
-			g, err := parseGrant(row.Value)
-			if err == nil && !dying[g.KeyID] {
-				err = g.indexed(r, of)
-			}
-			if err != nil {
-				fault("", fmt.Errorf("row %q: %w", row.Key, err))
-			}
+			return nil
+		})
+	}
+	if err := each("g", func(r meta.Reader, row meta.KV) error {
+		g, err := parseGrant(row.Value)
+		if err == nil && !dying[g.KeyID] {
+			err = g.indexed(r, of, row.Value)
 		}
-		return nil
+		return err
+	}); err != nil {
+		return err
+	}
+	return each("gp", func(r meta.Reader, row meta.KV) error {
+		keyID, id, err := of.cutGrantee(row.Key)
+		if err == nil {
+			_, err = r.Get(of.grant(keyID, id))
+		}
+		return err
 	})
 }
 

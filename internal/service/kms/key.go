@@ -48,7 +48,7 @@ func (s *Service) CreateKey(ctx context.Context, in *kmsapi.CreateKeyInput) (*km
 		r.Materials = []materialRecord{{ID: fresh[0].id, Created: r.Created}}
 	}
 	err = s.mutate(ctx, func(time.Time) (edit, error) {
-		if len(s.view.keyIDs) >= maxKeys {
+		if len(s.view.keys.names) >= maxKeys {
 			return edit{}, &kmsapi.LimitExceededException{}
 		}
 		return edit{keys: []record{r}, materials: fresh}, nil
@@ -203,11 +203,22 @@ func (s *Service) ListKeys(ctx context.Context, in *kmsapi.ListKeysInput) (*kmsa
 	if err := s.decidePlain(ctx, "ListKeys", "*", nil); err != nil {
 		return nil, err
 	}
-	ids, err := s.view.liveKeys(s.cfg.Now())
+	const list = "ListKeys"
+	length, last := defaultPage, ""
+	if in.Limit != nil {
+		length = int(*in.Limit)
+	}
+	if in.Marker != nil {
+		var err error
+		if last, err = readMarker(list, *in.Marker); err != nil {
+			return nil, err
+		}
+	}
+	ids, err := s.view.liveKeys(s.cfg.Now(), last, length+1)
 	if err != nil {
 		return nil, err
 	}
-	p, err := turn("ListKeys", ids, in.Marker, in.Limit, defaultPage)
+	p, err := turn(list, ids, nil, in.Limit, defaultPage)
 	if err != nil {
 		return nil, err
 	}
@@ -218,19 +229,23 @@ func (s *Service) ListKeys(ctx context.Context, in *kmsapi.ListKeysInput) (*kmsa
 	return out, nil
 }
 
-// liveKeys returns the ids of the keys that exist, sorted.
-func (v *view) liveKeys(now time.Time) ([]string, error) {
+// liveKeys returns at most n ids of the keys that exist and come after one, sorted.
+func (v *view) liveKeys(now time.Time, last string, n int) (ids []string, err error) {
 	v.await()
-	due := v.due(now)
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	if v.stale {
 		return nil, errStale
 	}
-	if due == nil {
-		return v.keyIDs, nil
+	for id := range v.keys.after(last) {
+		if len(ids) == n {
+			break
+		}
+		if !v.keys.gone(id, now) {
+			ids = append(ids, id)
+		}
 	}
-	return slices.DeleteFunc(slices.Clone(v.keyIDs), func(id string) bool { return slices.Contains(due, id) }), nil
+	return ids, nil
 }
 
 // EnableKey makes a disabled key usable again; it does nothing to an enabled one.

@@ -127,9 +127,9 @@ func (s *Service) unreadKey(id string, u *unread) (k *key, err error) {
 // load reads all keys and aliases into the view. estate.writing is held.
 func (s *Service) load(ctx context.Context) error {
 	var aliases []aliasRecord
-	var keys []*key
+	var keys keyring
 	err := s.cfg.DB.View(ctx, func(r meta.Reader) error {
-		aliases, keys = nil, nil
+		aliases, keys = nil, newKeyring()
 		if err := readRows(r, s.rows.of("a"), func(a *aliasRecord) { aliases = append(aliases, *a) }); err != nil {
 			return err
 		}
@@ -137,7 +137,10 @@ func (s *Service) load(ctx context.Context) error {
 		var failed error
 		err := readRows(r, s.rows.of("k"), func(v *record) {
 			k, err := s.compile(*v, names[v.ID])
-			keys, failed = append(keys, k), cmp.Or(failed, err)
+			if err == nil {
+				keys.put(k)
+			}
+			failed = cmp.Or(failed, err)
 		})
 		return cmp.Or(err, failed)
 	})
@@ -164,22 +167,16 @@ func readRows[T any](r meta.Reader, prefix []byte, add func(*T)) error {
 }
 
 // fill makes the view anew of all the rows there are.
-func (s *Service) fill(keys []*key, aliases []aliasRecord) {
+func (s *Service) fill(keys keyring, aliases []aliasRecord) {
 	s.grants.clear()
 	v := &s.view
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.keys, v.dying, v.imported, v.aliases = make(map[string]*key, len(keys)), map[string]time.Time{}, map[string]*key{}, map[string]aliasRecord{}
-	v.keyIDs, v.aliasNames = nil, nil
-	for _, k := range keys {
-		v.showKey(k)
-		v.keyIDs = append(v.keyIDs, k.ID)
-	}
+	v.keys, v.aliases, v.aliasNames = keys, make(map[string]aliasRecord, len(aliases)), nil
 	for _, a := range aliases {
 		v.aliases[a.Name] = a
 		v.aliasNames = append(v.aliasNames, a.Name)
 	}
-	slices.Sort(v.keyIDs)
 	slices.Sort(v.aliasNames)
 	v.stale = false
 }

@@ -75,6 +75,7 @@ type key struct {
 	// conditions are the condition keys that follow from the key alone.
 	conditions map[string][]string
 	current    [32]byte // id of the current material
+	shared     *traits
 	// unborn marks an AWS managed key that has yet to be written.
 	unborn bool
 }
@@ -94,9 +95,24 @@ func (s *Service) compile(r record, aliases []string) (*key, error) {
 			return nil, fmt.Errorf("kms: key %s has material id %q", r.ID, k.material().ID)
 		}
 	}
-	k.Policy, k.policy = s.estate.common.policyOf(r.Policy)
+	k.shared = s.estate.common.traitsOf(&k.record)
+	k.policy = s.estate.common.policyOf(k.Policy)
 	k.conditions = s.estate.common.conditionsOf(k)
 	return k, nil
+}
+
+// pack returns k as it rests in memory.
+func (k *key) pack() packedKey { return packedKey{k.shared, packOwn(&k.record, k.aliases)} }
+
+// unpack makes a key of what pack returned.
+func (s *Service) unpack(name keyName, p packedKey) (*key, error) {
+	r := p.shared.record()
+	r.ID = name.String()
+	aliases, err := unpackOwn(p.own, &r)
+	if err != nil {
+		return nil, err
+	}
+	return s.compile(r, aliases)
 }
 
 // keyConditions returns the condition keys that describe the key itself.

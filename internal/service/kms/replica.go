@@ -189,10 +189,10 @@ func (s *Service) replicate(ctx context.Context, id string, o *Service, r record
 	if err := o.removeDue(ctx, now); err != nil {
 		return edit{}, err
 	}
-	if _, exists := o.view.keys[id]; exists {
+	if o.view.keys.has(id) {
 		return edit{}, &kmsapi.AlreadyExistsException{Message: "The key " + o.keyARN(id) + " already exists."}
 	}
-	if len(o.view.keyIDs) >= maxKeys {
+	if len(o.view.keys.names) >= maxKeys {
 		return edit{}, &kmsapi.LimitExceededException{}
 	}
 	r.follow(&k.record)
@@ -201,7 +201,7 @@ func (s *Service) replicate(ctx context.Context, id string, o *Service, r record
 
 // unwrapAll returns the materials of a key that a replica gets, for the caller to clear. estate.writing is held.
 func (s *Service) unwrapAll(ctx context.Context, id string) (all []material, err error) {
-	k := s.view.keys[id]
+	k := s.held(id)
 	if k.External {
 		return nil, nil
 	}
@@ -286,7 +286,7 @@ func (s *Service) synchronised(e edit) []regional {
 			continue
 		}
 		for _, o := range s.others() {
-			replica := o.view.keys[r.ID]
+			replica := o.held(r.ID)
 			if replica == nil || !replica.Replica {
 				continue
 			}
@@ -401,7 +401,7 @@ func (s *Service) awaitsImport(k *key, now time.Time) (bool, error) {
 func (s *Service) lastReplica(id string, now time.Time) []regional {
 	var primary *Service
 	for _, o := range s.others() {
-		k := o.view.keys[id]
+		k := o.held(id)
 		switch {
 		case k == nil:
 		case k.Replica:
@@ -413,7 +413,7 @@ func (s *Service) lastReplica(id string, now time.Time) []regional {
 	if primary == nil {
 		return nil
 	}
-	r := primary.view.keys[id].record
+	r := primary.held(id).record
 	r.State, r.Deletion = kmsapi.KeyStatePendingDeletion, now.AddDate(0, 0, int(r.WindowDays))
 	return []regional{{primary, edit{keys: []record{r}}}}
 }

@@ -314,7 +314,7 @@ func TestRotationShowsInAllRegionsAtOnce(t *testing.T) {
 		if !w.view.mu.TryRLock() {
 			continue
 		}
-		shown, waiting := w.view.keys[id].material().ID, there.view.keys[id].material().ID
+		shown, waiting := w.held(id).material().ID, there.held(id).material().ID
 		w.view.mu.RUnlock()
 		if shown != waiting {
 			t.Error("one Region seals with what the other does not know")

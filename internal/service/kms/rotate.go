@@ -160,7 +160,7 @@ func (r *record) mayRotate(arn string, now time.Time) error {
 // rotateImported makes the material current that was imported for it.
 func (s *Service) rotateImported(ctx context.Context, k *key) error {
 	return s.alter(ctx, k, enabled, func(r *record, now time.Time) error {
-		waits, err := s.awaitsImport(s.view.keys[k.ID], now)
+		waits, err := s.awaitsImport(s.held(k.ID), now)
 		if err != nil {
 			return err
 		}
@@ -206,9 +206,9 @@ func (s *Service) rotateDue(ctx context.Context) error {
 	now := s.cfg.Now()
 	var due []*key
 	s.view.mu.RLock()
-	for _, k := range s.view.keys {
-		if k.rotationDue(now) {
-			due = append(due, k)
+	for id, next := range s.view.keys.rotating {
+		if !now.Before(next) {
+			due = append(due, s.held(id))
 		}
 	}
 	s.view.mu.RUnlock()
@@ -238,8 +238,9 @@ func changedMeanwhile(err error) bool {
 	return errors.Is(err, errNotDue) || errors.As(err, &api)
 }
 
-func (k *key) rotationDue(now time.Time) bool {
-	return k.State == kmsapi.KeyStateEnabled && !k.Replica && k.RotationDays > 0 && !now.Before(k.NextRotation)
+// rotates says that k gets new material by itself.
+func (k *key) rotates() bool {
+	return k.State == kmsapi.KeyStateEnabled && !k.Replica && k.RotationDays > 0
 }
 
 // ListKeyRotations lists a key's completed rotations, oldest first; with

@@ -94,9 +94,9 @@ func (s *Service) fetch(ctx context.Context, k *key, materialID string, into *se
 // deletion leaves the view before it drops, so one of the two drops comes last.
 func (s *Service) forgetIfGone(keyID string) {
 	s.view.mu.RLock()
-	k, ok := s.view.keys[keyID]
+	k := s.held(keyID)
 	s.view.mu.RUnlock()
-	if !ok || k.External && !k.complete() {
+	if k == nil || k.External && !k.complete() {
 		s.secrets.drop(keyID)
 	}
 }

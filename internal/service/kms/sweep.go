@@ -36,7 +36,7 @@ func (s *Service) sweep(ctx context.Context) error {
 // own. estate.writing is held.
 func (s *Service) removeDue(ctx context.Context, now time.Time) error {
 	for _, id := range s.view.due(now) {
-		k := s.view.keys[id]
+		k := s.held(id)
 		if err := s.unindex(ctx, id); err != nil {
 			return err
 		}

@@ -22,16 +22,11 @@ type view struct {
 	// stale says that a transaction ended in the unknown and the rows could not
 	// be read again: nothing may be decided until they are.
 	stale      bool
-	keys       map[string]*key        // by id
+	keys       keyring
 	aliases    map[string]aliasRecord // by name
-	keyIDs     []string               // sorted, for lists
 	aliasNames []string               // sorted, for lists
-	// dying are the keys pending deletion, with their deadlines.
-	dying map[string]time.Time
 	// unread is nil when all keys are here.
 	unread *unread
-	// imported are the keys that have imported material which expires.
-	imported map[string]*key
 }
 
 var errStale = errors.New("kms: the outcome of an earlier change is not known yet")
@@ -40,7 +35,7 @@ var errStale = errors.New("kms: the outcome of an earlier change is not known ye
 func (s *Service) key(id string, now time.Time) (*key, bool, error) {
 	v := &s.view
 	v.mu.RLock()
-	k, unread, stale := v.keys[id], v.unread, v.stale
+	k, unread, stale := s.held(id), v.unread, v.stale
 	v.mu.RUnlock()
 	if stale {
 		return nil, false, errStale
@@ -55,6 +50,29 @@ func (s *Service) key(id string, now time.Time) (*key, bool, error) {
 		return nil, false, nil
 	}
 	return k.at(now), true, nil
+}
+
+// held returns the key of that id, whatever the time, nil when there is none. view.mu is held, for reading at least,
+// or estate.writing.
+func (s *Service) held(id string) *key {
+	name, ok := parseKeyName(id)
+	if !ok {
+		return nil
+	}
+	h := &s.view.keys
+	p, ok := h.packed[name]
+	if !ok {
+		return nil
+	}
+	k := h.ready.get(name, p)
+	if k == nil {
+		var err error
+		if k, err = s.unpack(name, p); err != nil {
+			panic(err) // it was packed by this process, from a key that was right
+		}
+		h.ready.put(name, p, k)
+	}
+	return k
 }
 
 // aliasTarget returns the id of the key that an alias names.
@@ -229,7 +247,7 @@ func (s *Service) compileEdit(e edit) ([]*key, error) {
 		records[r.ID] = r
 	}
 	touch := func(keyID string) {
-		if k := s.view.keys[keyID]; k != nil && records[keyID].ID == "" && !slices.Contains(e.dropKeys, keyID) {
+		if k := s.held(keyID); k != nil && records[keyID].ID == "" && !slices.Contains(e.dropKeys, keyID) {
 			records[keyID] = k.record
 		}
 	}
@@ -254,7 +272,7 @@ func (s *Service) compileEdit(e edit) ([]*key, error) {
 // aliasesAfter returns the aliases that key id has once e is done.
 func (s *Service) aliasesAfter(id string, e edit) []string {
 	var names []string
-	if k := s.view.keys[id]; k != nil {
+	if k := s.held(id); k != nil {
 		names = k.aliases
 	}
 	for _, a := range e.aliases {
@@ -310,23 +328,25 @@ func (s *Service) write(tx meta.Tx, e edit) error {
 }
 
 func putJSON(tx meta.Tx, row []byte, value any) error {
+	b, err := encodeRow(value)
+	if err == nil {
+		tx.Put(row, b)
+	}
+	return err
+}
+
+func encodeRow(value any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false) // would make policies up to six times as long
-	if err := enc.Encode(value); err != nil {
-		return err
-	}
-	tx.Put(row, b.Bytes())
-	return nil
+	err := enc.Encode(value)
+	return b.Bytes(), err
 }
 
 // show puts what is durable into the view. v.mu is held.
 func (v *view) show(e edit, keys []*key) {
 	for _, id := range e.dropKeys {
-		delete(v.keys, id)
-		delete(v.dying, id)
-		delete(v.imported, id)
-		v.keyIDs = without(v.keyIDs, id)
+		v.keys.drop(id)
 	}
 	for _, name := range e.dropAliases {
 		delete(v.aliases, name)
@@ -337,20 +357,7 @@ func (v *view) show(e edit, keys []*key) {
 		v.aliasNames = with(v.aliasNames, a.Name)
 	}
 	for _, k := range keys {
-		v.showKey(k)
-		v.keyIDs = with(v.keyIDs, k.ID)
-	}
-}
-
-func (v *view) showKey(k *key) {
-	v.keys[k.ID] = k
-	delete(v.dying, k.ID)
-	delete(v.imported, k.ID)
-	if k.expires() {
-		v.imported[k.ID] = k
-	}
-	if k.State == kmsapi.KeyStatePendingDeletion {
-		v.dying[k.ID] = k.Deletion
+		v.keys.put(k)
 	}
 }
 
@@ -359,8 +366,8 @@ func (v *view) due(now time.Time) []string {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	var ids []string
-	for id, deadline := range v.dying {
-		if !now.Before(deadline) {
+	for id := range v.keys.dying {
+		if v.keys.gone(id, now) {
 			ids = with(ids, id)
 		}
 	}
