@@ -179,9 +179,6 @@ func (x *exchange) router(auth *sigv4.Auth) *protocol.Router {
 func (x *exchange) dispatch() error {
 	out, err := x.op.Call(x.ctx, x.in)
 	err = x.decided(err)
-	if err != nil && x.op.Unsigned {
-		x.gateway.strangers.allow(neighbourhood(x.call.SourceIP), x.start)
-	}
 	if err := x.record(out, err); err != nil {
 		return err
 	}
@@ -230,6 +227,9 @@ func (x *exchange) record(out any, err error) error {
 		return err
 	}
 	x.audited = true
+	if err != nil && x.op.Unsigned { // whatever is wrong with it: each refusal is an event
+		x.gateway.strangers.allow(neighbourhood(x.call.SourceIP), x.start)
+	}
 	outcome := audit.Outcome{Region: cmp.Or(x.region, x.gateway.Region), Account: x.gateway.Account, Err: err}
 	if x.in != nil && !errors.As(err, new(*access.Denied)) {
 		outcome.Params = x.service.AuditParams(x.in)

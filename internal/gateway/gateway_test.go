@@ -18,6 +18,7 @@ import (
 	"github.com/obscura-video/obscura/internal/audit"
 	"github.com/obscura-video/obscura/internal/awsapi/kms"
 	"github.com/obscura-video/obscura/internal/awsapi/protocol"
+	"github.com/obscura-video/obscura/internal/awsapi/sts"
 	"github.com/obscura-video/obscura/internal/gateway"
 	"github.com/obscura-video/obscura/internal/policy"
 	"github.com/obscura-video/obscura/internal/sigv4"
@@ -256,5 +257,29 @@ func TestThrottledCallIsRefusedAndAudited(t *testing.T) {
 func TestUnknownOperationIsNamed(t *testing.T) {
 	if a := newFixture(true).do(t, "MakeCoffee", "{}", ana); a.code != "UnknownOperationException" {
 		t.Errorf("%+v", a)
+	}
+}
+
+// TestRefusalsOfStrangersAreOnRecordOnlySoOften: also those that are refused before anybody has looked at their proof,
+// or nobody could fill the audit log faster than who sends nothing but nonsense.
+func TestRefusalsOfStrangersAreOnRecordOnlySoOften(t *testing.T) {
+	for name, throttle := range map[string]*gateway.Throttle{"malformed": nil, "above the rate": gateway.NewThrottle(0.001)} {
+		f := newFixture(true)
+		f.config.Router = protocol.NewRouter(sts.New(sts.Unimplemented{}))
+		f.config.Throttle = throttle
+		f.config.Now = func() time.Time { return time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC) }
+		f.Gateway = gateway.New(f.config)
+		for range 100 {
+			r := httptest.NewRequest(http.MethodPost, "https://obscura.example/", strings.NewReader("Action=AssumeRoleWithWebIdentity&Version=2011-06-15"))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			w := httptest.NewRecorder()
+			f.ServeHTTP(w, r)
+			if w.Code == http.StatusOK || w.Code >= http.StatusInternalServerError {
+				t.Fatalf("%s: %d %s", name, w.Code, w.Body)
+			}
+		}
+		if n := len(f.audit.events); n == 0 || n > 20 {
+			t.Errorf("%s: %d events of 100 calls", name, n)
+		}
 	}
 }
