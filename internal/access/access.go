@@ -144,6 +144,7 @@ func (a *authorizer) Authorize(ctx context.Context, r Request) error {
 	if d.Allowed {
 		return nil
 	}
+	conditions.further() // for Detail, which is read when what More looks at may be another's
 	return &Denied{
 		Message: d.Message(p.ARN, r.Action, r.Resource), Explicit: d.Reason == policy.ExplicitDeny,
 		Detail: &Detail{Principal: p, Action: r.Action, Resource: r.Resource, Decision: d, conditions: conditions},

@@ -280,3 +280,18 @@ func TestGrantsAreAskedWhenPoliciesAreSilent(t *testing.T) {
 		})
 	}
 }
+
+// TestMoreIsAskedBeforeTheDecisionIsReturned: what it looks at may change afterwards, when a denial is explained.
+func TestMoreIsAskedBeforeTheDecisionIsReturned(t *testing.T) {
+	ctx, _ := call(user())
+	asked := 0
+	r := decrypt
+	r.More = func() map[string][]string { asked++; return nil }
+	var d *access.Denied
+	if err := access.New(fixed{}, account, "us-east-1", clock).Authorize(ctx, r); !errors.As(err, &d) || asked != 1 {
+		t.Fatalf("%v after %d calls", err, asked)
+	}
+	if d.Detail.Conditions(); asked != 1 {
+		t.Errorf("asked %d times", asked)
+	}
+}

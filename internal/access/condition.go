@@ -20,6 +20,7 @@ type conditionContext struct {
 	region, owner string
 	now           time.Time
 	more          map[string][]string // of request.More, once it was called
+	asked         bool                // it was
 }
 
 // given returns what the service gave for a condition key.
@@ -32,8 +33,8 @@ func (c *conditionContext) given(key string) ([]string, bool) {
 }
 
 func (c *conditionContext) further() map[string][]string {
-	if c.more == nil && c.request.More != nil {
-		c.more = c.request.More()
+	if !c.asked && c.request.More != nil {
+		c.more, c.asked = c.request.More(), true
 	}
 	return c.more
 }
