@@ -124,6 +124,7 @@ type Call struct {
 
 	mu        sync.Mutex
 	decided   bool
+	recorded  bool
 	resources []Resource
 	data      map[string]any
 }
@@ -229,6 +230,20 @@ func (c *Call) Data() map[string]any {
 		out[k] = v
 	}
 	return out
+}
+
+// MarkRecorded notes that the call's event is on record.
+func (c *Call) MarkRecorded() {
+	c.mu.Lock()
+	c.recorded = true
+	c.mu.Unlock()
+}
+
+// Recorded says whether the call's event is on record, which that of a call that goes on for long is from its beginning.
+func (c *Call) Recorded() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.recorded
 }
 
 func (c *Call) markDecided() {

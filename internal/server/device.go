@@ -138,7 +138,7 @@ func (d *devices) call(operation string, do func(context.Context, *http.Request,
 		event := audit.NewEvent(call, audit.Outcome{
 			Region: d.config.Region, Account: d.config.Account, Params: out.params, Response: out.response, Err: err,
 		})
-		if auditErr := d.services.audit.Record(context.WithoutCancel(ctx), event); auditErr != nil {
+		if auditErr := recordCall(context.WithoutCancel(ctx), d.services.audit, event); auditErr != nil {
 			err = fmt.Errorf("audit of iot:%s: %w", operation, auditErr)
 		}
 		d.observe(operation, err, began)

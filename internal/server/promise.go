@@ -97,6 +97,15 @@ func (p *promises) keep(ctx context.Context, db meta.DB, log *audit.Log) error {
 	return log.Flush(ctx)
 }
 
+// recordCall writes the event of ctx's call, which then promises nothing more: nothing would settle that.
+func recordCall(ctx context.Context, log *audit.Log, e audit.Event) error {
+	err := log.Record(ctx, e)
+	if call, ok := access.FromContext(ctx); ok && err == nil {
+		call.MarkRecorded()
+	}
+	return err
+}
+
 // promising is a store in which every change that a call makes carries the promise of the call's event.
 type promising struct {
 	meta.DB
@@ -106,8 +115,8 @@ type promising struct {
 // Update implements meta.DB.
 func (d *promising) Update(ctx context.Context, fn func(meta.Tx) error) error {
 	call, ok := access.FromContext(ctx)
-	if !ok || call.RequestID == "" {
-		return d.DB.Update(ctx, fn) // the server's own doing
+	if !ok || call.RequestID == "" || call.Recorded() {
+		return d.DB.Update(ctx, fn) // the server's own doing, or that of a call whose event needs no promise any more
 	}
 	return d.DB.Update(ctx, func(tx meta.Tx) error {
 		watched := &watchedTx{Tx: tx}

@@ -3,8 +3,10 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"path/filepath"
 	"testing"
 
 	"github.com/obscura-video/obscura/internal/access"
@@ -123,5 +125,30 @@ func TestPromiseIsKeptAfterACrash(t *testing.T) {
 			t.Errorf("%d promises are left", n)
 		}
 		log.Close()
+	}
+}
+
+// A call that goes on after its event is on record, as PutMedia does, owes nothing for what it changes then: nobody
+// would take the promise away, and the next start would tell of a crash that was none.
+func TestRecordedCallPromisesNothingMore(t *testing.T) {
+	w := start(t, filepath.Join(t.TempDir(), "data"), "")
+	w.upload("door", 2)
+	w.stop()
+	s, err := Open(t.Context(), Config{Data: w.data, API: Listener{Listen: Off}, Media: Listener{Listen: "127.0.0.1:0"}, Device: Listener{Listen: Off}, Admin: Listener{Listen: Off}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	puts := 0
+	for run, err := range s.services.audit.Runs(t.Context(), 1) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range run.Records {
+			puts += bytes.Count(r, []byte(`"eventName":"PutMedia"`))
+		}
+	}
+	if n := promisesIn(t, s.stores.db); n != 0 || puts != 1 {
+		t.Errorf("%d promises, %d events of one call", n, puts)
 	}
 }

@@ -290,7 +290,7 @@ func (r recording) Record(ctx context.Context, e audit.Event) error {
 	if call, ok := access.FromContext(ctx); ok {
 		r.iam.MarkUsed(&call.Principal, call.Service, cmp.Or(call.Region, r.region))
 	}
-	return r.audit.Record(ctx, e)
+	return recordCall(ctx, r.audit, e)
 }
 
 // keyService is the KMS as the services see it: each call is made on the behalf of ctx's caller, decided like
@@ -363,7 +363,7 @@ func (k *keyService) record(ctx context.Context, call *access.Call, params, resp
 	e := audit.NewEvent(call, audit.Outcome{
 		Region: k.region, Account: k.account, Params: params, Response: response, Err: err,
 	})
-	if auditErr := k.audit.Record(context.WithoutCancel(ctx), e); auditErr != nil {
+	if auditErr := recordCall(context.WithoutCancel(ctx), k.audit, e); auditErr != nil {
 		return fmt.Errorf("audit of kms:%s: %w", call.Operation, auditErr)
 	}
 	return err
