@@ -127,6 +127,24 @@ func TestLongDenialLosesItsConditions(t *testing.T) {
 	}
 }
 
+// TestLengthOfADenialTellsNothing: who is denied again and again, with guesses in what he chooses himself, does not see
+// which of them is like what he must not know.
+func TestLengthOfADenialTellsNothing(t *testing.T) {
+	w := newWorld(t)
+	w.user("ana", `{"Version":"2012-10-17","Statement":[{"Sid":"QuarantineOfTheNightShift","Effect":"Deny","Action":"kms:*","Resource":"*"}]}`)
+	lengths := map[int]bool{}
+	for _, guess := range []string{"QuarantineOfTheNightShift", "QuarantineOfTheNightShiXY", "qpwoeirutyalskdjfhgzmxncb", "7", ""} {
+		text, err := w.EncodeDenial(w.denial(access.Request{Action: "kms:Decrypt", Resource: "*", Context: map[string][]string{"kms:encryptioncontext:guess": {guess}}}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lengths[len(text)] = true
+	}
+	if len(lengths) != 1 {
+		t.Errorf("%d lengths", len(lengths))
+	}
+}
+
 func FuzzOpenDenial(f *testing.F) {
 	s, err := New(f.Context(), Config{DB: mem.New(), Account: testAccount})
 	if err != nil {
