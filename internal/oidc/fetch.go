@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -38,10 +39,12 @@ type issuerSource struct {
 	issuer      string
 	roots       *x509.CertPool
 	thumbprints []string
+	inside      func(netip.Addr) bool
 }
 
 func (s *issuerSource) load(ctx context.Context) ([]byte, error) {
-	raw, err := s.get(ctx, strings.TrimSuffix(s.issuer, "/")+"/.well-known/openid-configuration", maxDiscoveryBytes)
+	to := &reach{inside: s.inside}
+	raw, err := s.get(ctx, to, strings.TrimSuffix(s.issuer, "/")+"/.well-known/openid-configuration", maxDiscoveryBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -55,19 +58,19 @@ func (s *issuerSource) load(ctx context.Context) ([]byte, error) {
 	if about.Issuer != s.issuer { // 4.3: it must be exactly the same
 		return nil, fmt.Errorf("the configuration is that of issuer %q", about.Issuer)
 	}
-	return s.get(ctx, about.Keys, maxSetBytes)
+	return s.get(ctx, &reach{inside: s.inside, openOnly: !to.within.Load()}, about.Keys, maxSetBytes)
 }
 
 // get fetches one document. A certificate that no authority vouches for is taken if it, or one that it is issued
 // under, has a thumbprint of the provider.
-func (s *issuerSource) get(ctx context.Context, address string, limit int64) ([]byte, error) {
+func (s *issuerSource) get(ctx context.Context, to *reach, address string, limit int64) ([]byte, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
 		return nil, errAddress
 	}
-	body, err := fetch(ctx, u, s.roots, limit)
+	body, err := fetch(ctx, to, u, s.roots, limit)
 	if pinned := s.pinned(err); pinned != nil {
-		return fetch(ctx, u, pinned, limit)
+		return fetch(ctx, to, u, pinned, limit)
 	}
 	return body, err
 }
@@ -93,13 +96,17 @@ func (s *issuerSource) pinned(err error) *x509.CertPool {
 	return pool
 }
 
-// fetch gets a document over a connection of its own. It follows no redirect.
-func fetch(ctx context.Context, u *url.URL, roots *x509.CertPool, limit int64) ([]byte, error) {
+// fetch gets a document over a connection of its own. It follows no redirect. Where the operator has a proxy, that one
+// decides about addresses.
+func fetch(ctx context.Context, to *reach, u *url.URL, roots *x509.CertPool, limit int64) ([]byte, error) {
 	transport := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		DisableKeepAlives:      true,
 		MaxResponseHeaderBytes: maxHeaderBytes,
+	}
+	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u}); proxy == nil && err == nil {
+		transport.DialContext = to.dial
 	}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{

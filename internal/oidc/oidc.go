@@ -188,5 +188,5 @@ func (v *Verifier) source(p Provider) source {
 	if file, ok := v.config.Files[p.URL]; ok {
 		return fileSource(file)
 	}
-	return &issuerSource{issuer: p.URL, roots: v.config.Roots, thumbprints: p.Thumbprints}
+	return &issuerSource{issuer: p.URL, roots: v.config.Roots, thumbprints: p.Thumbprints, inside: inside}
 }
