@@ -130,6 +130,7 @@ func testScan(t *testing.T, db meta.DB) {
 			{nil, []byte("a"), ""},
 			{[]byte("c"), []byte("a"), ""},
 			{[]byte("x"), []byte("z"), ""},
+			{[]byte{}, []byte("b"), "a=1 ab=2"},
 		} {
 			got, err := join(r.Scan(c.from, c.to))
 			if err != nil {

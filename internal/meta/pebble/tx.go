@@ -40,6 +40,9 @@ func (r reader) scan(from, to []byte, first, next func(*pebble.Iterator) bool) i
 		if to != nil && bytes.Compare(from, to) >= 0 {
 			return
 		}
+		if len(from) == 0 {
+			from = nil // no key is before the empty one, and Pebble's own checks do not take that for a bound
+		}
 		it, err := r.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
 		if err != nil {
 			yield(meta.KV{}, err)
