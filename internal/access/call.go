@@ -4,6 +4,7 @@ package access
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -127,6 +128,7 @@ type Call struct {
 	recorded  bool
 	resources []Resource
 	data      map[string]any
+	dataShown bool // Data has handed data out
 }
 
 type callKey struct{}
@@ -196,8 +198,11 @@ func AddData(ctx context.Context, key string, value any) {
 	if c, ok := FromContext(ctx); ok {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if c.data == nil {
+		switch {
+		case c.data == nil:
 			c.data = map[string]any{}
+		case c.dataShown:
+			c.data, c.dataShown = maps.Clone(c.data), false
 		}
 		c.data[key] = value
 	}
@@ -218,18 +223,12 @@ func (c *Call) Resources() []Resource {
 	return slices.Clone(c.resources)
 }
 
-// Data returns a copy of what AddData noted, nil when nothing was.
+// Data returns what AddData has noted up to now, nil when nothing was. It is not to be changed.
 func (c *Call) Data() map[string]any {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.data == nil {
-		return nil
-	}
-	out := make(map[string]any, len(c.data))
-	for k, v := range c.data {
-		out[k] = v
-	}
-	return out
+	c.dataShown = true
+	return c.data
 }
 
 // MarkRecorded notes that the call's event is on record.

@@ -19,8 +19,11 @@ type encoded struct {
 	timeAt, idAt int
 }
 
-// recordBytes is what the usual record takes, and room for a little more.
-const recordBytes = 1280
+// recordBytes is what the usual record takes, and room for a little more; largeRecord is what is not kept to be used again.
+const (
+	recordBytes = 1280
+	largeRecord = 4 << 10
+)
 
 // timeBytes is the length of a time in a record: whole seconds in UTC, of a year with four digits.
 const timeBytes = len("2006-01-02T15:04:05Z")
@@ -34,9 +37,9 @@ func (r encoded) move(t int64) {
 	copy(r.bytes[r.idAt:], idTime(&id, t))
 }
 
-// byHand encodes e, whose time has whole seconds; false when it is one for encoding/json.
-func byHand(e *Event) (r encoded, ok bool) {
-	b := appendMember(make([]byte, 0, recordBytes), `{"eventVersion":`, e.EventVersion)
+// byHand encodes e, whose time has whole seconds, into room if that suffices; false when it is one for encoding/json.
+func byHand(room []byte, e *Event) (r encoded, ok bool) {
+	b := appendMember(room[:0], `{"eventVersion":`, e.EventVersion)
 	b, ok = appendIdentity(append(b, `,"userIdentity":`...), &e.UserIdentity)
 	b = append(b, `,"eventTime":"`...)
 	r.timeAt = len(b)
@@ -144,6 +147,8 @@ func appendAny(b []byte, v any) ([]byte, bool) {
 		return strconv.AppendInt(b, int64(v), 10), true
 	case map[string]any:
 		return appendMap(b, v)
+	case map[string]string:
+		return appendTexts(b, v), true
 	case []any:
 		return appendList(b, v)
 	}
@@ -169,6 +174,26 @@ func appendMap(b []byte, v map[string]any) ([]byte, bool) {
 		b, all = appendDocument(append(appendText(b, name), ':'), v[name], all)
 	}
 	return append(b, '}'), all
+}
+
+func appendTexts(b []byte, v map[string]string) []byte {
+	if v == nil {
+		return append(b, "null"...)
+	}
+	var room [16]string
+	names := room[:0]
+	for name := range v {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	b = append(b, '{')
+	for i, name := range names {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendText(append(appendText(b, name), ':'), v[name])
+	}
+	return append(b, '}')
 }
 
 func appendList(b []byte, v []any) ([]byte, bool) {

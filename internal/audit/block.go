@@ -169,9 +169,13 @@ func splitRecords(body []byte, count int) ([][]byte, error) {
 	return events, nil
 }
 
+// packWindow is how far back the encoder looks for what an event repeats: as far as the usual block is long. With more,
+// it would go through megabytes of memory.
+const packWindow = 256 << 10
+
 func newPacker() (*packer, error) {
 	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
-		zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true))
+		zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true), zstd.WithWindowSize(packWindow))
 	return &packer{zstd: z}, err
 }
 

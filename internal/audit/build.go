@@ -169,11 +169,15 @@ func resources(call *access.Call, account string) []Resource {
 
 // arnAccount returns the fifth field of an ARN, "" when there is none.
 func arnAccount(arn string) string {
-	f := strings.SplitN(arn, ":", 6)
-	if len(f) < 6 {
+	rest := arn
+	for range 4 {
+		_, rest, _ = strings.Cut(rest, ":")
+	}
+	account, _, ok := strings.Cut(rest, ":")
+	if !ok {
 		return ""
 	}
-	return f[4]
+	return account
 }
 
 func tlsDetails(call *access.Call) *TLSDetails {
@@ -181,10 +185,18 @@ func tlsDetails(call *access.Call) *TLSDetails {
 		return nil
 	}
 	return &TLSDetails{
-		TLSVersion:               strings.ReplaceAll(call.TLSVersion, "TLS 1.", "TLSv1."),
+		TLSVersion:               tlsVersion(call.TLSVersion),
 		CipherSuite:              cipherSuite(call.CipherSuite),
 		ClientProvidedHostHeader: call.Host,
 	}
+}
+
+// tlsVersion is the name of a version in records.
+func tlsVersion(name string) string {
+	if name == "TLS 1.3" {
+		return "TLSv1.3"
+	}
+	return strings.ReplaceAll(name, "TLS 1.", "TLSv1.")
 }
 
 // apiError is the part of protocol.APIError that a record shows.

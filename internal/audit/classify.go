@@ -6,8 +6,11 @@ import "strings"
 
 // eventSource returns the host name that records give for a service's signing name.
 func eventSource(service string) string {
-	if strings.HasPrefix(service, "kinesisvideo") {
-		service = "kinesisvideo" // media and archived media are one service in AWS's records
+	switch {
+	case service == "kms": // no other has as many calls
+		return "kms.amazonaws.com"
+	case strings.HasPrefix(service, "kinesisvideo"):
+		return "kinesisvideo.amazonaws.com" // media and archived media are one service in AWS's records
 	}
 	return service + ".amazonaws.com"
 }

@@ -35,15 +35,15 @@ func (e *Event) bound() {
 }
 
 // usual encodes an event whose texts are bound if it is one of the usual kind: without anything for encoding/json, and so
-// small that no document in it can be too long. It is safe for concurrent use of different events.
-func usual(e *Event) (encoded, bool) {
+// small that no document in it can be too long. It lies in room if that suffices.
+func usual(room []byte, e *Event) (encoded, bool) {
 	if empty(e.RequestParameters) || empty(e.ResponseElements) || len(e.EventID) != idBytes {
 		return encoded{}, false
 	}
 	if year := e.EventTime.Year(); year < 0 || year >= 9999 || e.EventTime.Nanosecond() != 0 {
 		return encoded{}, false // within a second of 9998 the year has four digits still
 	}
-	r, ok := byHand(e)
+	r, ok := byHand(room, e)
 	return r, ok && len(r.bytes) <= maxAdditionalData
 }
 
@@ -57,7 +57,7 @@ func empty(document any) bool {
 // member that cannot be encoded is left out, since an event without it is worth more than none.
 func (c *encoder) encode(e *Event) []byte {
 	e.bound()
-	if r, ok := usual(e); ok {
+	if r, ok := usual(make([]byte, 0, recordBytes), e); ok {
 		return r.bytes
 	}
 	if b := c.small(e); b != nil {

@@ -5,6 +5,7 @@ package audit
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -34,11 +35,13 @@ type term struct {
 }
 
 // terms lists what e is found by, possibly with repetitions: nothing when it is no management event.
-func (e *Event) terms() []term {
+func (e *Event) terms() []term { return e.appendTerms(nil) }
+
+func (e *Event) appendTerms(ts []term) []term {
 	if !e.ManagementEvent {
-		return nil
+		return ts
 	}
-	ts := append(make([]term, 0, 6+3*len(e.Resources)),
+	ts = append(slices.Grow(ts, 6+3*len(e.Resources)),
 		term{Any, ""},
 		term{EventName, e.EventName},
 		term{ReadOnly, strconv.FormatBool(e.ReadOnly)},

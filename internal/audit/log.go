@@ -69,6 +69,7 @@ type Log struct {
 	// nudge wakes the writer for an event that cannot wait, or when a block's worth of them has gathered. One
 	// wake for each event would cost more than the event.
 	nudge chan struct{}
+	spent sync.Pool // of *entry whose block is written
 
 	closing chan struct{} // closed by Close
 	done    chan struct{} // closed when the writer has ended
@@ -171,26 +172,46 @@ func (l *Log) readHead(ctx context.Context) (h head, err error) {
 // Errors: ErrUnavailable with the store's error, ErrClosed, ctx's error. After any of them the caller must
 // fail the call; the event may be in the log all the same.
 func (l *Log) Record(ctx context.Context, e Event) error {
-	n := newEntry(e, max(l.now().UnixMilli(), 0))
+	n := l.newEntry()
+	n.fill(e, max(l.now().UnixMilli(), 0))
 	if !e.ReadOnly {
 		n.durable = make(chan error, 1)
 	}
 	return l.enqueue(ctx, n)
 }
 
-// newEntry gives e its time and its ID, which the writer changes when events have overtaken it.
-func newEntry(e Event, at int64) *entry {
-	n := &entry{at: at, requestID: e.RequestID, name: e.EventName}
+// newEntry returns an empty entry, which may have room from an earlier one.
+func (l *Log) newEntry() *entry {
+	if n, ok := l.spent.Get().(*entry); ok {
+		return n
+	}
+	return &entry{record: encoded{bytes: make([]byte, 0, recordBytes)}}
+}
+
+// fill gives e its time and its ID, which the writer changes when events have overtaken it, and encodes it.
+func (n *entry) fill(e Event, at int64) {
+	n.at, n.requestID, n.name = at, e.RequestID, e.EventName
 	e.EventTime, e.EventID = second(at), newID(at)
 	e.bound()
-	var ok bool
-	if n.record, ok = usual(&e); ok {
-		n.terms = e.terms()
-	} else {
-		own := e // so that only an unusual event is kept
-		n.event = &own
+	if r, ok := usual(n.record.bytes, &e); ok {
+		n.record, n.terms = r, e.appendTerms(n.terms[:0])
+		return
 	}
-	return n
+	own := e // so that only an unusual event is kept
+	n.event = &own
+}
+
+// spend takes entries back whose block is written: nobody has their records any more.
+func (l *Log) spend(all []*entry) {
+	for _, n := range all {
+		room, terms := n.record.bytes, n.terms
+		if cap(room) == 0 || cap(room) > largeRecord {
+			continue
+		}
+		clear(terms)
+		*n = entry{record: encoded{bytes: room[:0]}, terms: terms[:0]}
+		l.spent.Put(n)
+	}
 }
 
 // second is the time of an event: whole seconds.
@@ -203,11 +224,12 @@ func (l *Log) Flush(ctx context.Context) error {
 
 func (l *Log) enqueue(ctx context.Context, n *entry) error {
 	h := l.health.Load()
-	if err := l.put(n, h); err != nil || n.durable == nil {
+	durable := n.durable
+	if err := l.put(n, h); err != nil || durable == nil {
 		return err
 	}
 	select {
-	case err := <-n.durable:
+	case err := <-durable:
 		return err
 	case <-h.failed:
 		return h.err
@@ -227,12 +249,13 @@ func (l *Log) put(n *entry, h *health) error {
 		return h.err
 	default:
 	}
+	urgent := n.durable != nil
 	select {
-	case l.queue <- n:
+	case l.queue <- n: // n is the writer's from now on
 	case <-h.failed:
 		return h.err
 	}
-	if n.durable != nil || len(l.queue) >= min(maxBlockEvents, cap(l.queue)/2) {
+	if urgent || len(l.queue) >= min(maxBlockEvents, cap(l.queue)/2) {
 		select {
 		case l.nudge <- struct{}{}:
 		default:

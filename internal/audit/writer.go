@@ -26,6 +26,7 @@ type batch struct {
 	block
 	index   index
 	bytes   int
+	entries []*entry // what the records lie in
 	waiting []chan error
 	settled [][]byte    // rows to be deleted with it
 	urgent  bool        // somebody waits: write as soon as the queue is empty
@@ -124,6 +125,7 @@ func (w *writer) add(b *batch, n *entry) bool {
 		}
 	}
 	b.bytes += len(record)
+	b.entries = append(b.entries, n)
 	b.await(n)
 	return true
 }
@@ -194,6 +196,7 @@ func (w *writer) commit(b *batch) error {
 	w.log.head.Store(&next)
 	w.recover()
 	b.answer(nil)
+	w.log.spend(b.entries)
 	return nil
 }
 
