@@ -237,7 +237,8 @@ func (x *exchange) record(out any, err error) error {
 	if err == nil && out != nil && audit.ShowsResponse(x.call.Service, x.call.Operation) {
 		outcome.Response = x.service.AuditParams(out)
 	}
-	if auditErr := x.gateway.Audit.Record(context.WithoutCancel(x.ctx), audit.NewEvent(x.call, outcome)); auditErr != nil {
+	ctx := access.NewContext(context.WithoutCancel(x.r.Context()), x.call)
+	if auditErr := x.gateway.Audit.Record(ctx, audit.NewEvent(x.call, outcome)); auditErr != nil {
 		return fmt.Errorf("audit of %s: %w", x.operation(), auditErr)
 	}
 	return err

@@ -140,11 +140,11 @@ func (a *auditor) pairs(v reflect.Value) (any, bool) {
 	if v.IsNil() {
 		return nil, false
 	}
-	out := map[string]any{}
-	if texts, ok := v.Interface().(map[string]string); ok { // the usual one, without a copy of each text
-		a.texts(texts, out)
-		return out, true
+	if texts, ok := v.Interface().(map[string]string); ok {
+		a.texts(texts)
+		return texts, true
 	}
+	out := map[string]any{}
 	for it := v.MapRange(); it.Next() && a.left >= 0; {
 		a.left -= it.Key().Len()
 		if shown, ok := a.value(it.Value()); ok {
@@ -154,13 +154,9 @@ func (a *auditor) pairs(v reflect.Value) (any, bool) {
 	return out, true
 }
 
-func (a *auditor) texts(texts map[string]string, out map[string]any) {
+// texts is pairs for the usual map, which is shown as it is.
+func (a *auditor) texts(texts map[string]string) {
 	for name, text := range texts {
-		if a.left -= len(name) + 8; a.left < 0 {
-			return
-		}
-		if a.left -= len(text); len(text) <= maxAudit {
-			out[name] = text
-		}
+		a.left -= len(name) + 8 + len(text)
 	}
 }

@@ -45,7 +45,7 @@ func TestAuditParamsShowsNamesAsCloudTrailDoes(t *testing.T) {
 	want := map[string]any{
 		"keyId": "k", "count": int64(3), "flag": false, "when": "Aug 10, 2022, 10:38:27 PM",
 		"nested": map[string]any{"sAMLAssertionDocument": "d"}, "list": []any{map[string]any{}},
-		"names": []any{"a"}, "context": map[string]any{"Key": "v"},
+		"names": []any{"a"}, "context": map[string]string{"Key": "v"},
 	}
 	s := NewService(Service{})
 	for _, show := range []func(any) map[string]any{AuditParams, s.AuditParams, s.AuditParams} { // the last remembers

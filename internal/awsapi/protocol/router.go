@@ -14,12 +14,17 @@ import (
 // Router finds the operation of a request among several services.
 type Router struct {
 	services []*Service
+	bySigner map[string][]*Service
 	fallback *Service
 }
 
 // NewRouter makes a router. It does not look at the order of the services.
 func NewRouter(services ...*Service) *Router {
-	return &Router{services, NewService(Service{Name: "unknown", Protocol: RestJSON})}
+	rt := &Router{services, map[string][]*Service{}, NewService(Service{Name: "unknown", Protocol: RestJSON})}
+	for _, s := range services {
+		rt.bySigner[s.SigningName] = append(rt.bySigner[s.SigningName], s)
+	}
+	return rt
 }
 
 // Services are the routed services, as given.
@@ -78,13 +83,7 @@ func (rt *Router) named(signingName string) []*Service {
 	if signingName == "" {
 		return rt.services
 	}
-	var out []*Service
-	for _, s := range rt.services {
-		if s.SigningName == signingName {
-			out = append(out, s)
-		}
-	}
-	return out
+	return rt.bySigner[signingName]
 }
 
 func first(services []*Service, p Protocol) *Service {

@@ -38,8 +38,9 @@ type Service struct {
 	MaxBody      int64  // bytes of a request body that is not streamed
 	Operations   []*Operation
 
-	shown *shownMembers
-	rooms *sync.Pool // of *[]byte, for answers under way
+	byName map[string]*Operation
+	shown  *shownMembers
+	rooms  *sync.Pool // of *[]byte, for answers under way
 }
 
 // Operation is one row of a dispatch table. The caller takes a request through
@@ -91,20 +92,18 @@ func NewService(s Service, operations ...*Operation) *Service {
 	s.Operations = operations
 	s.shown = new(shownMembers)
 	s.rooms = &sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }}
+	s.byName = make(map[string]*Operation, len(operations))
 	for _, op := range operations {
 		op.Service = &s
+		s.byName[op.Name] = op
 	}
 	return &s
 }
 
 // Operation finds an operation by name.
 func (s *Service) Operation(name string) (*Operation, bool) {
-	for _, op := range s.Operations {
-		if op.Name == name {
-			return op, true
-		}
-	}
-	return nil, false
+	op, ok := s.byName[name]
+	return op, ok
 }
 
 // Read takes in the body, bounded by the service's MaxBody, unless the operation
@@ -166,8 +165,10 @@ const trusted = 16 << 10
 
 // readAnnounced is io.ReadAll with room for what is announced.
 func readAnnounced(r io.Reader, announced int64) ([]byte, error) {
-	const least = 512
-	b := make([]byte, 0, min(max(announced+1, least), trusted)) // one more, to see the end in the same room
+	if announced < 0 || announced >= trusted {
+		announced = 512
+	}
+	b := make([]byte, 0, announced+1) // one more, to see the end in the same room
 	for {
 		n, err := r.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]

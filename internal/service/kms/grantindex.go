@@ -238,12 +238,17 @@ func (s *Service) grantsOf(ctx context.Context, keyID, principal string) ([]*gra
 	if ok {
 		return list, nil
 	}
-	err := s.cfg.DB.View(ctx, func(r meta.Reader) (err error) {
+	return s.readGrantsOf(ctx, at, epoch)
+}
+
+// readGrantsOf reads what grantsOf has not cached at this epoch.
+func (s *Service) readGrantsOf(ctx context.Context, at granteeKey, epoch uint64) (list []*grantRecord, err error) {
+	err = s.cfg.DB.View(ctx, func(r meta.Reader) (err error) {
 		list, err = readGrantsOf(r, s.rows, at)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("kms: grants on key %s: %w", keyID, err)
+		return nil, fmt.Errorf("kms: grants on key %s: %w", at.keyID, err)
 	}
 	s.grants.put(at, list, epoch)
 	return list, nil
