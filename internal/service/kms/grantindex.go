@@ -141,33 +141,38 @@ func (s *Service) eachBatch(ctx context.Context, prefix []byte, fn func(tx meta.
 	return nil
 }
 
-// indexGrants makes the index rows of a store that was written without them. They are made in the order of the grants,
-// before any new one is: so where the last grant has its own, all have. estate.writing is held, or nobody else has s
-// yet.
-func (s *Service) indexGrants(ctx context.Context) error {
-	var done bool
-	prefix := s.rows.of("g")
-	err := s.cfg.DB.View(ctx, func(r meta.Reader) error {
-		done = true
+// awaitsIndex says whether a store was written without index rows, and the next start has yet to make them or the rest
+// of them. They are made in the order of the grants, before any new one is: so where the last grant has its own, all have.
+func awaitsIndex(ctx context.Context, db meta.DB, of rows) (awaits bool, err error) {
+	prefix := of.of("g")
+	err = db.View(ctx, func(r meta.Reader) error {
+		awaits = false
 		for row, err := range r.ScanReverse(prefix, meta.PrefixEnd(prefix)) {
 			if err != nil {
 				return err
 			}
 			g, err := parseGrant(row.Value)
 			if err != nil {
-				return err
+				return nil // damage, which fsck names
 			}
-			if _, err = r.Get(s.rows.grantID(g.ID)); errors.Is(err, meta.ErrNotFound) {
-				done, err = false, nil
+			if _, err = r.Get(of.grantID(g.ID)); errors.Is(err, meta.ErrNotFound) {
+				awaits, err = true, nil
 			}
 			return err
 		}
 		return nil
 	})
-	if err != nil || done {
+	return awaits, err
+}
+
+// indexGrants makes the index rows of a store that was written without them. estate.writing is held, or nobody else
+// has s yet.
+func (s *Service) indexGrants(ctx context.Context) error {
+	awaits, err := awaitsIndex(ctx, s.cfg.DB, s.rows)
+	if err != nil || !awaits {
 		return err
 	}
-	return s.eachBatch(ctx, prefix, func(tx meta.Tx, g *grantRecord, row []byte) { g.index(tx, s.rows, row) })
+	return s.eachBatch(ctx, s.rows.of("g"), func(tx meta.Tx, g *grantRecord, row []byte) { g.index(tx, s.rows, row) })
 }
 
 // unindex deletes the index rows of a key that is about to be deleted, and is gone for all callers already.

@@ -101,8 +101,8 @@ func TestIndexIsMadeForOlderStores(t *testing.T) {
 				w.grant(in)
 			}
 			forgetIndex(t, w, keep)
-			if n := faults(t, w); n != 2*grantBatch+10-keep {
-				t.Errorf("fsck finds %d faults", n)
+			if n := faults(t, w); n != 0 {
+				t.Errorf("fsck takes an older store for damaged: %d faults", n)
 			}
 			w.reopen()
 			if n := faults(t, w); n != 0 {
@@ -110,6 +110,13 @@ func TestIndexIsMadeForOlderStores(t *testing.T) {
 			}
 			wantIndex(t, w, "after it was opened")
 			must(w.GenerateDataKey(asUser(aliceARN), dataKeyInput(id)))
+			one := must(w.ListGrants(asRoot(), &kmsapi.ListGrantsInput{KeyId: &id})).Grants[0]
+			if err := w.db.Update(t.Context(), func(tx meta.Tx) error { tx.Delete(w.rows.grantID(*one.GrantId)); return nil }); err != nil {
+				t.Fatal(err)
+			}
+			if n := faults(t, w); n != 1 {
+				t.Errorf("fsck finds %d faults where an index row is missing in a newer store", n)
+			}
 		})
 	}
 }

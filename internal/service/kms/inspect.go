@@ -117,11 +117,16 @@ func (c *Custodian) verify(ctx context.Context, of rows, fault func(keyID string
 }
 
 // verifyGrants checks that every grant parses and is found by its index rows, and that no index row stands for a grant
-// that is not there. Of a key that is being deleted some may be missing.
+// that is not there. Of a key that is being deleted some may be missing, and all in a store that was written without:
+// the next start makes them.
 func (c *Custodian) verifyGrants(ctx context.Context, of rows, records []record, fault func(string, error)) error {
 	dying := map[string]bool{}
 	for _, r := range records {
 		dying[r.ID] = r.State == kmsapi.KeyStatePendingDeletion
+	}
+	older, err := awaitsIndex(ctx, c.DB, of)
+	if err != nil {
+		return err
 	}
 	each := func(kind string, check func(r meta.Reader, row meta.KV) error) error {
 		prefix := of.of(kind)
@@ -141,6 +146,9 @@ func (c *Custodian) verifyGrants(ctx context.Context, of rows, records []record,
 		g, err := parseGrant(row.Value)
 		if err == nil && !dying[g.KeyID] {
 			err = g.indexed(r, of, row.Value)
+		}
+		if older && errors.Is(err, meta.ErrNotFound) {
+			return nil
 		}
 		return err
 	}); err != nil {
