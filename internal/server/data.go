@@ -25,9 +25,13 @@ var (
 
 const (
 	// formatFile marks a data directory and says how it is laid out.
-	formatFile    = "FORMAT"
-	formatVersion = "obscura data directory v1"
-	formatPrefix  = "obscura data directory v"
+	formatFile   = "FORMAT"
+	formatPrefix = "obscura data directory v"
+	// formatVersion has what version 1 does not know and would not keep whole: the index of grants, keys of further
+	// Regions, the key of digests, sealed fragments.
+	formatVersion = formatPrefix + "2"
+	// olderFormat is read as it is; a server that opens it makes it the present one (upgradeData).
+	olderFormat = formatPrefix + "1"
 )
 
 // prepareData makes dir a data directory, or makes sure that it is one. It changes nothing in a folder that
@@ -77,7 +81,18 @@ func makeDir(dir string) error {
 	return syncDir(filepath.Dir(dir))
 }
 
-// CheckData makes sure that dir is a data directory of this version and changes nothing.
+// upgradeData makes sure that no older version opens dir any more. It is called before anything is written that such a
+// version does not know.
+func upgradeData(dir string) error {
+	path := filepath.Join(dir, formatFile)
+	text, err := os.ReadFile(path)
+	if err != nil || strings.TrimSpace(string(text)) == formatVersion {
+		return err
+	}
+	return writeFile(path, []byte(formatVersion+"\n"), 0o600)
+}
+
+// CheckData makes sure that dir is a data directory of this version, or of one that it can upgrade, and changes nothing.
 // Errors: ErrNoData, ErrForeign, ErrNewerFormat.
 func CheckData(dir string) error {
 	text, err := os.ReadFile(filepath.Join(dir, formatFile))
@@ -94,7 +109,7 @@ func CheckData(dir string) error {
 }
 
 func checkFormat(dir, text string) error {
-	if text == formatVersion {
+	if text == formatVersion || text == olderFormat {
 		return nil
 	}
 	if strings.HasPrefix(text, formatPrefix) {

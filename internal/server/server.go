@@ -77,6 +77,9 @@ func Open(ctx context.Context, c Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err = upgradeData(c.Data); err != nil {
+		return nil, err
+	}
 	if s.services, err = openServices(ctx, c, s.stores, s.endpoints, s.metrics, devices); err != nil {
 		return nil, err
 	}

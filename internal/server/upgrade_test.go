@@ -89,6 +89,7 @@ func TestStoreOfAnOlderVersion(t *testing.T) {
 	data := oldStore(t)
 	f, err := Fsck(t.Context(), FsckConfig{Data: data})
 	clean(t, f, err) // before anything was upgraded: so is a backup of it
+	wantFormat(t, data, olderFormat)
 	now := time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC)
 	for range 2 { // as it was, and as the first start has left it
 		s, err := Open(t.Context(), Config{
@@ -98,6 +99,7 @@ func TestStoreOfAnOlderVersion(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		wantFormat(t, data, formatVersion)
 		u := &upgraded{s.services, t}
 		u.keys()
 		u.footage()
@@ -119,6 +121,14 @@ func TestStoreOfAnOlderVersion(t *testing.T) {
 	}
 	if r := verified(t, data, AuditKept{}); !r.Clean() || r.Digests == 0 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// wantFormat looks at what tells another version whether it may open the store: the older one may not, once this one has.
+func wantFormat(t *testing.T, data, want string) {
+	t.Helper()
+	if text, err := os.ReadFile(filepath.Join(data, formatFile)); err != nil || string(text) != want+"\n" {
+		t.Errorf("%q, %v", text, err)
 	}
 }
 
