@@ -27,10 +27,10 @@ func Check(ctx context.Context, db meta.DB, fault func(what string)) (Counts, er
 		if err := c.each(rowObject, c.object); err != nil {
 			return err
 		}
-		if err := c.each(rowBody, func(rest, _ []byte) bool { return c.belongs(rest, false) }); err != nil {
+		if err := c.each(rowBody, func(rest, _ []byte) bool { return c.ofBody(rest) }); err != nil {
 			return err
 		}
-		if err := c.each(rowDue, func(rest, _ []byte) bool { return len(rest) > 8 && c.belongs(rest[8:], true) }); err != nil {
+		if err := c.each(rowDue, func(rest, _ []byte) bool { return c.ofDue(rest) }); err != nil {
 			return err
 		}
 		return c.boxes()
@@ -92,21 +92,25 @@ func (c *checker) object(rest, value []byte) bool {
 	return true
 }
 
-// belongs says whether a row that names an object, and for a body its chunk, belongs to one that is there.
-func (c *checker) belongs(rest []byte, due bool) bool {
+// ofBody says whether a chunk belongs to an object that is there.
+func (c *checker) ofBody(rest []byte) bool {
 	boxName, key, left, ok := cutObject(rest)
 	if !ok {
 		return false
 	}
 	o, err := get[object](c.r, rowObject, boxName, key)
-	if err != nil {
+	n, left, ok := meta.CutUint64(left)
+	return err == nil && ok && len(left) == 0 && n < o.chunks()
+}
+
+// ofDue says whether the row of a due time belongs to an object that expires then.
+func (c *checker) ofDue(rest []byte) bool {
+	e, ok := cutDue(rest)
+	if !ok {
 		return false
 	}
-	if due {
-		return len(left) == 0 && !o.Expires.IsZero()
-	}
-	n, left, ok := meta.CutUint64(left)
-	return ok && len(left) == 0 && n < o.chunks()
+	o, err := get[object](c.r, rowObject, e.box, e.key)
+	return err == nil && !o.Expires.IsZero() && uint64(o.Expires.UnixMilli()) == e.ms
 }
 
 // boxes compares what boxes say with what they hold.

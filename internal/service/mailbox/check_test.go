@@ -53,17 +53,18 @@ func TestEachDamageIsFound(t *testing.T) {
 		damage func(meta.Tx)
 		want   string
 	}{
-		"chunk gone":         {drop(rowBody, "home", "a", uint64(1)), "object home/a: mailbox: chunk 1"},
-		"chunk short":        {write("x", rowBody, "home", "a", uint64(1)), "object home/a: mailbox: home/a has"},
-		"chunk changed":      {write("2", rowBody, "home", "b", uint64(0)), "object home/b: its body is not the one"},
-		"chunk too many":     {write("x", rowBody, "home", "a", uint64(2)), "belongs to nothing"},
-		"body of nothing":    {write("x", rowBody, "home", "z", uint64(0)), "belongs to nothing"},
-		"object gone":        {drop(rowObject, "home", "a"), "box home counts 2 objects"},
-		"object unreadable":  {write("{", rowObject, "home", "z"), "cannot be read: mb/object"},
-		"count gone":         {drop(rowBox, "home"), "box home counts 0 objects"},
-		"count of nothing":   {write(`{"objects":1}`, rowBox, "shed"), "belongs to nothing, or cannot be read: mb/box"},
-		"would never expire": {func(tx meta.Tx) { dropFirst(tx, rowDue) }, "object home/b: meta: not found"},
-		"due of nothing":     {write("{}", rowDue, uint64(1), "home", "a"), "mb/due"},
+		"chunk gone":          {drop(rowBody, "home", "a", uint64(1)), "object home/a: mailbox: chunk 1"},
+		"chunk short":         {write("x", rowBody, "home", "a", uint64(1)), "object home/a: mailbox: home/a has"},
+		"chunk changed":       {write("2", rowBody, "home", "b", uint64(0)), "object home/b: its body is not the one"},
+		"chunk too many":      {write("x", rowBody, "home", "a", uint64(2)), "belongs to nothing"},
+		"body of nothing":     {write("x", rowBody, "home", "z", uint64(0)), "belongs to nothing"},
+		"object gone":         {drop(rowObject, "home", "a"), "box home counts 2 objects"},
+		"object unreadable":   {write("{", rowObject, "home", "z"), "cannot be read: mb/object"},
+		"count gone":          {drop(rowBox, "home"), "box home counts 0 objects"},
+		"count of nothing":    {write(`{"objects":1}`, rowBox, "shed"), "belongs to nothing, or cannot be read: mb/box"},
+		"would never expire":  {func(tx meta.Tx) { dropFirst(tx, rowDue) }, "object home/b: meta: not found"},
+		"due of nothing":      {write("{}", rowDue, uint64(1), "home", "a"), "mb/due"},
+		"due at no such time": {write("{}", rowDue, uint64(1), "home", "b"), "mb/due"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
