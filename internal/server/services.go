@@ -110,7 +110,7 @@ func openServices(ctx context.Context, c Config, s *stores, e Endpoints, m *metr
 	}
 	v.mailbox = mailbox.New(mailbox.Config{
 		DB: db, Account: c.Account, Region: c.Region, Authorizer: v.authorizer,
-		MaxBytes: c.MailboxBytes, MaxObjects: c.MailboxObjects, Now: c.Now,
+		MaxBytes: c.MailboxBytes, MaxObjects: c.MailboxObjects, Room: s.blobs.Admit, Now: c.Now,
 	})
 	m.watchMailbox(v.mailbox.Waiting)
 	return v, v.openVideo(c, s, db, e, m)

@@ -125,6 +125,13 @@ func (s *Store) prepare() error {
 // Session implements blob.Store.
 func (s *Store) Session() string { return s.session }
 
+// Admit answers blob.ErrFull where n bytes more, written beside the store to the same disk, would go below the floor.
+func (s *Store) Admit(n int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.guard.admit(n)
+}
+
 // Append implements blob.Store.
 func (s *Store) Append(ctx context.Context, c blob.Class, frames ...[]byte) (blob.Ref, error) {
 	s.life.RLock()

@@ -163,6 +163,9 @@ func TestFullDiskRefusesWritesAndDropsTheBallast(t *testing.T) {
 	if _, err := s.Append(t.Context(), blob.Day, []byte("x")); !errors.Is(err, blob.ErrFull) {
 		t.Errorf("Append on a full disk = %v, want ErrFull", err)
 	}
+	if err := s.Admit(1); !errors.Is(err, blob.ErrFull) {
+		t.Errorf("Admit on a full disk = %v, want ErrFull", err)
+	}
 	if !intact(t, s, ref, want) {
 		t.Error("a full disk cannot be read")
 	}

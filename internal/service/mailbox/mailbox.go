@@ -40,7 +40,9 @@ type Config struct {
 	// MaxBytes and MaxObjects bound each box; the defaults when 0. A bound below what a box holds refuses new
 	// objects and deletes none.
 	MaxBytes, MaxObjects int64
-	Now                  func() time.Time // time.Now when nil
+	// Room refuses an object of so many bytes where the disk has no room for it; nil takes every one.
+	Room func(bytes int64) error
+	Now  func() time.Time // time.Now when nil
 }
 
 // Service implements api.Server. Its methods are safe for concurrent use.
@@ -49,6 +51,7 @@ type Service struct {
 	account, region      string
 	auth                 access.Authorizer
 	maxBytes, maxObjects int64
+	room                 func(bytes int64) error
 	now                  func() time.Time
 
 	waiters waiters
@@ -60,7 +63,7 @@ type Service struct {
 func New(cfg Config) *Service {
 	s := &Service{
 		db: cfg.DB, account: cfg.Account, region: cfg.Region, auth: cfg.Authorizer,
-		maxBytes: cfg.MaxBytes, maxObjects: cfg.MaxObjects, now: cfg.Now, closed: make(chan struct{}),
+		maxBytes: cfg.MaxBytes, maxObjects: cfg.MaxObjects, room: cfg.Room, now: cfg.Now, closed: make(chan struct{}),
 	}
 	if s.maxBytes == 0 {
 		s.maxBytes = DefaultMaxBytes

@@ -4,6 +4,7 @@ package mailbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -117,6 +118,22 @@ func TestBoxTakesNoMoreThanItsBounds(t *testing.T) {
 	w.later = time.Minute
 	w.want(w.put("home", "a", "1234"), "") // in the place of the one that expired
 	w.want(w.put("home", "e", "1"), full)
+}
+
+// TestFullDiskTakesNoObject: below the floor that is kept free, what was put is answered, read and deleted, and nothing new taken.
+func TestFullDiskTakesNoObject(t *testing.T) {
+	w := newWorld(t)
+	w.want(w.put("home", "a", "12345"), "")
+	w.room = func(n int64) error {
+		if n == 1 {
+			return nil
+		}
+		return errors.New("the disk is full")
+	}
+	w.want(w.put("home", "b", "12345"), full)
+	w.want(w.put("home", "b", "1"), "")
+	w.want(w.put("home", "a", "12345"), "") // is there already
+	w.want(w.remove("home", "a"), "")
 }
 
 func TestListIsInOrderAndGoesOnWhereItEnded(t *testing.T) {

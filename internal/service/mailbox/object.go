@@ -17,7 +17,7 @@ import (
 // PutObject writes an object under a key that has none; it is durable when it is answered. Repeated with the same bytes
 // it answers what it answered first: writer, time and expiry stay those of the first call.
 //
-// Errors: ObjectExistsException when the key has other bytes; QuotaExceededException.
+// Errors: ObjectExistsException when the key has other bytes; QuotaExceededException, also where the disk has no room.
 func (s *Service) PutObject(ctx context.Context, in *api.PutObjectInput) (*api.PutObjectOutput, error) {
 	if err := s.allow(ctx, "PutObject", *in.Box, *in.Key); err != nil {
 		return nil, err
@@ -59,6 +59,9 @@ func (s *Service) create(tx meta.Tx, boxName, key string, o *object, body []byte
 		return old, nil
 	default:
 		return nil, &api.ObjectExistsException{Message: fmt.Sprintf("Box %s has another object under %s.", boxName, key)}
+	}
+	if s.room != nil && s.room(o.Size) != nil {
+		return nil, &api.QuotaExceededException{Message: "The server's disk has no room for more objects."}
 	}
 	if err := add(tx, b, boxName, key, o, body); err != nil {
 		return nil, err
