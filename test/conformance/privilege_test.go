@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go/service/kinesisvideomedia"
 
 	mediaapi "github.com/obscura-video/obscura/internal/awsapi/kinesisvideomedia"
+	"github.com/obscura-video/obscura/test/conformance/kit"
 	"github.com/obscura-video/obscura/test/rig"
 )
 
@@ -63,7 +64,7 @@ func TestLeastPrivilege(t *testing.T) {
 		for stream, err := range map[string]error{
 			"put": w.putOne(c, "hall", 1000), "get": w.getOne(c, "hall", "EARLIEST"),
 		} {
-			if code, _ := codeOf(err); !slices.Contains(denied, code) {
+			if code, _ := kit.CodeOf(err); !slices.Contains(denied, code) {
 				t.Errorf("%s may %s another stream: %v", name, stream, err)
 			}
 		}

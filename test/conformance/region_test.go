@@ -18,6 +18,7 @@ import (
 
 	"github.com/obscura-video/obscura/internal/server"
 	"github.com/obscura-video/obscura/internal/sigv4"
+	"github.com/obscura-video/obscura/test/conformance/kit"
 	"github.com/obscura-video/obscura/test/rig"
 )
 
@@ -91,11 +92,11 @@ func TestMultiRegionKeys(t *testing.T) {
 
 	// What is not in the other Region is refused as elsewhere; IAM and STS are everywhere.
 	wantCode(t, run(there, there.sts.GetCallerIdentity, &sts.GetCallerIdentityInput{}), "")
-	if code, message := codeOf(run(there, there.video.ListStreams, &kinesisvideo.ListStreamsInput{})); code != "InvalidSignatureException" && code != "NotAuthorizedException" || !strings.Contains(message, "valid region") {
+	if code, message := kit.CodeOf(run(there, there.video.ListStreams, &kinesisvideo.ListStreamsInput{})); code != "InvalidSignatureException" && code != "NotAuthorizedException" || !strings.Contains(message, "valid region") {
 		t.Errorf("streams there: %s: %s", code, message)
 	}
 	other := w.in("ap-south-1", w.Root)
-	if code, message := codeOf(list(other)); code != "InvalidSignatureException" || !strings.Contains(message, "valid region") {
+	if code, message := kit.CodeOf(list(other)); code != "InvalidSignatureException" || !strings.Contains(message, "valid region") {
 		t.Errorf("a Region that is not there: %s: %s", code, message)
 	}
 	w.checkRegionRecord()

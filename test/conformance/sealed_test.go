@@ -22,6 +22,7 @@ import (
 
 	"github.com/obscura-video/obscura/e2ee"
 	"github.com/obscura-video/obscura/internal/media/mkv"
+	"github.com/obscura-video/obscura/test/conformance/kit"
 	"github.com/obscura-video/obscura/test/rig"
 )
 
@@ -200,7 +201,7 @@ func (w *world) refuseContent(t *testing.T) {
 	t.Helper()
 	for _, s := range sealedSteps() {
 		err := s.call(w, w.root)
-		if code, message := codeOf(err); code != s.want || !strings.HasPrefix(message, "E2EE_STREAM:") {
+		if code, message := kit.CodeOf(err); code != s.want || !strings.HasPrefix(message, "E2EE_STREAM:") {
 			t.Errorf("%s: %v", s.action, err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/obscura-video/obscura/internal/server"
 	"github.com/obscura-video/obscura/internal/sigv4"
+	"github.com/obscura-video/obscura/test/conformance/kit"
 	"github.com/obscura-video/obscura/test/rig"
 )
 
@@ -58,7 +59,7 @@ func TestSessionMayDoWhatItsRoleMay(t *testing.T) {
 		other := session
 		change(&other)
 		o := newClients(t, w.Server, other)
-		if code, _ := codeOf(run(o, o.kms.ListKeys, &kms.ListKeysInput{})); code != "UnrecognizedClientException" {
+		if code, _ := kit.CodeOf(run(o, o.kms.ListKeys, &kms.ListKeysInput{})); code != "UnrecognizedClientException" {
 			t.Errorf("%s: got %q", name, code)
 		}
 	}
@@ -75,7 +76,7 @@ func TestDenialIsExplainedToWhoMayReadIt(t *testing.T) {
 	w := worldOf(t, rig.Start(t, func(c *server.Config) { c.ExplainDenials = true }))
 	err := run(w.nobody, w.nobody.kms.ListKeys, &kms.ListKeysInput{})
 	wantDenied(t, err, "because no identity-based policy allows the kms:ListKeys action. Encoded authorization failure message: ")
-	_, message := codeOf(err)
+	_, message := kit.CodeOf(err)
 	_, encoded, _ := strings.Cut(message, "Encoded authorization failure message: ")
 	in := &sts.DecodeAuthorizationMessageInput{EncodedMessage: &encoded}
 	wantDenied(t, run(w.nobody, w.nobody.sts.DecodeAuthorizationMessage, in), "sts:DecodeAuthorizationMessage")

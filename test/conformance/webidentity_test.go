@@ -30,6 +30,7 @@ import (
 	"github.com/obscura-video/obscura/internal/oidc/oidctest"
 	"github.com/obscura-video/obscura/internal/server"
 	"github.com/obscura-video/obscura/internal/sigv4"
+	"github.com/obscura-video/obscura/test/conformance/kit"
 	"github.com/obscura-video/obscura/test/rig"
 )
 
@@ -169,7 +170,7 @@ func TestStrangersWithTokensAreSlowedDown(t *testing.T) {
 	w.bring(map[string]any{"sub": "camera-8"})
 	codes := map[string]int{}
 	for range 40 {
-		code, _ := codeOf(w.v2())
+		code, _ := kit.CodeOf(w.v2())
 		codes[code]++
 	}
 	if codes["AccessDenied"] < 10 || codes["AccessDenied"] > 30 || codes["AccessDenied"]+codes["Throttling"] != 40 {

@@ -18,14 +18,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesisvideo"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
-	"github.com/aws/aws-sdk-go/aws/awserr"
 	"github.com/aws/aws-sdk-go/service/kinesisvideoarchivedmedia"
 	"github.com/aws/aws-sdk-go/service/kinesisvideomedia"
 	"github.com/aws/smithy-go"
 
 	"github.com/obscura-video/obscura/internal/awsapi/mailbox"
-	"github.com/obscura-video/obscura/internal/awsapi/protocol"
 	"github.com/obscura-video/obscura/internal/sigv4"
+	"github.com/obscura-video/obscura/test/conformance/kit"
 	"github.com/obscura-video/obscura/test/rig"
 )
 
@@ -136,26 +135,10 @@ func (w *world) walk(steps []step) {
 	}
 }
 
-// codeOf is the code of an error that AWS's SDKs return, whichever version, or our own client.
-func codeOf(err error) (code, message string) {
-	var v2 smithy.APIError
-	var v1 awserr.Error
-	var own protocol.APIError
-	switch {
-	case errors.As(err, &v2):
-		return v2.ErrorCode(), v2.ErrorMessage()
-	case errors.As(err, &v1):
-		return v1.Code(), v1.Message()
-	case errors.As(err, &own):
-		return own.ErrorCode(), own.ErrorMessage()
-	}
-	return "", ""
-}
-
 // wantCode checks how a call ended; want is empty for success.
 func wantCode(t *testing.T, err error, want string) {
 	t.Helper()
-	if code, _ := codeOf(err); code != want || (err == nil) != (want == "") {
+	if code, _ := kit.CodeOf(err); code != want || (err == nil) != (want == "") {
 		t.Errorf("want %q, got %v", want, err)
 	}
 }
@@ -171,7 +154,7 @@ func wantModelled(t *testing.T, err error, want string) {
 
 func wantDenied(t *testing.T, err error, text string) {
 	t.Helper()
-	if code, message := codeOf(err); !slices.Contains(denied, code) || !strings.Contains(message, text) {
+	if code, message := kit.CodeOf(err); !slices.Contains(denied, code) || !strings.Contains(message, text) {
 		t.Errorf("without permission: want a denial with %q, got %v", text, err)
 	}
 }
