@@ -126,6 +126,22 @@ func attacks() []attack {
 		{"server signs a generation in the camera's name", ErrStatement, 0, func(w *world) (int, error) {
 			return w.after(w.forge(mustIdentity(w.t, RoleProducer, "server"), func(st *statement) { st.producer = [8]byte(w.camera.fp[:8]) }))
 		}},
+		{"server forges a minute whose secret it granted itself", ErrSignature, 0, func(w *world) (int, error) {
+			s, o := w.sealer(nil), w.opener(w.anna.fp)
+			w.produce(s) // the server has its statement
+			made := w.forgeMinute(s)
+			w.ok(o.AddGrant(w.grantOfMinute(w.anna, s.gen.hash, s.gen.secret)))
+			n, _, err := consume(o, made)
+			return n, err
+		}},
+		{"server forges a minute whose secret it granted a guest", ErrSignature, 0, func(w *world) (int, error) {
+			s, o := w.sealer(nil), w.opener(w.ben.fp)
+			w.produce(s)
+			made := w.forgeMinute(s)
+			w.ok(o.AddGrant(w.grantOfMinute(w.ben, s.gen.hash, s.gen.secret)))
+			n, _, err := consume(o, made)
+			return n, err
+		}},
 		{"server wraps a secret of its own under the genuine statement", ErrCommitment, 0, func(w *world) (int, error) {
 			f := w.produce(w.sealer(nil))
 			st, err := parseStatement(f[0].Payload[4 : 4+statementBytes])
@@ -341,6 +357,23 @@ func (w *world) forged(s *Sealer, by *Identity, edit func(*statement)) []Block {
 	last, _, err := s.End()
 	w.ok(err)
 	return []Block{b, last}
+}
+
+// forgeMinute makes a fragment under the sealer's genuine statement with a secret for the present minute that is not the camera's, and
+// without its signature: what anybody can make who has seen the statement.
+func (w *world) forgeMinute(s *Sealer) []Block {
+	s.gen.secret, s.gen.tracks, s.gen.counters = NewSeed(), map[uint8]*frameKey{}, map[uint8]uint64{}
+	f := w.produce(s)
+	sig := w.record(f[len(f)-1].Payload, recSig)
+	clear(sig)
+	return f
+}
+
+// grantOfMinute grants a secret for the first minute of a generation, as whoever knows the grantee's public key can.
+func (w *world) grantOfMinute(to *Identity, statement [32]byte, secret []byte) []byte {
+	stream := StreamIDOf(testStream)
+	items := append(append([]byte{formatVersion}, statement[:]...), grantEpochs, 0, 0, 0, 0, 0, 1)
+	return w.must(wrap(w.keys[to.fp].Public(), to.fp, "grant", stream[:], append(items, secret...)))
 }
 
 // oldTrust is the camera's view before the last change.

@@ -39,16 +39,35 @@ func (t *Trust) Grantee(device Fingerprint, now time.Time) (Grantee, error) {
 func Guest(k *KEMKey) Grantee { return Grantee{k.Fingerprint(), k.Public()} }
 
 // granted is what grants say of one generation. Grants are not signed, so any of it may be wrong, and a wrong one must not stand in
-// the way of a right one: all are kept, and what verifies is used.
+// the way of a right one: several are kept, and what verifies is used.
 type granted struct {
 	gs     [][]byte
 	epochs map[uint32][][]byte
 }
 
+// maxRivals bounds how many secrets are kept of which one can be right: each costs a try for every fragment.
+const maxRivals = 64
+
+func (g *granted) addSecret(gs []byte) {
+	if len(g.gs) < maxRivals {
+		g.gs = append(g.gs, gs)
+	}
+}
+
+func (g *granted) addEpoch(epoch uint32, secret []byte) {
+	if len(g.epochs[epoch]) < maxRivals {
+		g.epochs[epoch] = append(g.epochs[epoch], secret)
+	}
+}
+
 func (g *granted) add(more *granted) {
-	g.gs = append(g.gs, more.gs...)
-	for e, s := range more.epochs {
-		g.epochs[e] = append(g.epochs[e], s...)
+	for _, gs := range more.gs {
+		g.addSecret(gs)
+	}
+	for e, secrets := range more.epochs {
+		for _, s := range secrets {
+			g.addEpoch(e, s)
+		}
 	}
 }
 
@@ -197,11 +216,11 @@ func parseGrant(b []byte) (map[[32]byte]*granted, error) {
 		}
 		switch r.u8() {
 		case grantSecret:
-			g.gs = append(g.gs, r.take(secretBytes))
+			g.addSecret(r.take(secretBytes))
 		case grantEpochs:
 			first, n := r.u32(), uint32(r.u16())
 			for e := first; e-first < n && !r.bad; e++ {
-				g.epochs[e] = append(g.epochs[e], r.take(secretBytes))
+				g.addEpoch(e, r.take(secretBytes))
 			}
 		default:
 			r.bad = true
@@ -229,7 +248,8 @@ func (o *Opener) useGrant(g *secretOf) {
 	g.granted = x.epochs
 }
 
-// grantedSecret returns the granted secret of the header's epoch by which the header is authentic; nil when there is none.
+// grantedSecret returns the granted secret of the header's epoch by which the header is authentic; nil when there is none. That one
+// secret fits does not make it the producer's.
 func (g *secretOf) grantedSecret(h *header) []byte {
 	for _, s := range g.granted[h.epoch] {
 		if hmac.Equal(headerMAC(s, g.hash[:], h.body()), h.mac[:]) {

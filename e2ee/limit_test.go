@@ -131,3 +131,22 @@ func TestOtherVersionsAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestWrongGrantsAreBounded: whoever may write grants makes a viewer try only so many secrets for each fragment.
+func TestWrongGrantsAreBounded(t *testing.T) {
+	w := newWorld(t)
+	o := w.opener(w.ben.fp)
+	var statement [32]byte
+	for range 3 {
+		items := []byte{formatVersion}
+		for range maxRivals {
+			items = append(append(append(items, statement[:]...), grantSecret), NewSeed()...)
+			items = append(append(append(items, statement[:]...), grantEpochs, 0, 0, 0, 7, 0, 1), NewSeed()...)
+		}
+		w.ok(o.AddGrant(w.must(wrap(w.keys[w.ben.fp].Public(), w.ben.fp, "grant", o.stream[:], items))))
+	}
+	g := o.granted[statement]
+	if len(g.gs) != maxRivals || len(g.epochs[7]) != maxRivals {
+		t.Fatalf("%d secrets, %d of an epoch", len(g.gs), len(g.epochs[7]))
+	}
+}

@@ -102,8 +102,12 @@ var mutations = []struct{ file, check, without, test string }{
 	{"keystore.go", `value, message("store", []byte(name)))`, `value, nil)`, "TestKeyStore"},
 	{"keystore.go", `info.Mode().Perm()&0o077 != 0`, `info == nil`, "TestKeyStoreShowsNothing"},
 	{"grant.go", `hmac.Equal(headerMAC(s, g.hash[:], h.body()), h.mac[:])`, `hmac.Equal(nil, nil)`, "TestWrongGrant"},
-	{"grant.go", `g.epochs[e] = append(g.epochs[e], s...)`, `g.epochs[e] = s`, "TestGrantsAddUp"},
-	{"grant.go", `g.gs = append(g.gs, more.gs...)`, `g.gs = more.gs`, "TestGrantsAddUp"},
+	{"grant.go", `g.epochs[epoch] = append(g.epochs[epoch], secret)`, `g.epochs[epoch] = [][]byte{secret}`, "TestGrantsAddUp"},
+	{"grant.go", `g.gs = append(g.gs, gs)`, `g.gs = [][]byte{gs}`, "TestGrantsAddUp"},
+	{"grant.go", `len(g.gs) < maxRivals`, `true`, "TestWrongGrantsAreBounded"},
+	{"grant.go", `len(g.epochs[epoch]) < maxRivals`, `true`, "TestWrongGrantsAreBounded"},
+	{"secret.go", `		f.hold = true
+		return nil`, `		return nil`, "TestAttack/server_forges_a_minute"},
 	{"grant.go", `n < len(epochs) && epochs[n] == epochs[0]+uint32(n)`, `n < len(epochs)`, "TestGrantOfFragments"},
 	{"grant.go", `		if s == nil {`, `		if false {`, "TestGrantOfFragments"},
 	// evidence

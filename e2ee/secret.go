@@ -84,7 +84,13 @@ func (o *Opener) secret(f *fragment, records []record) error {
 	if f.epochKey = g.epochSecret(f.header.epoch); f.epochKey != nil {
 		return nil
 	}
+	if f.epochKey = o.lent[lentKey{g.hash, f.header.epoch}]; f.epochKey != nil {
+		return nil
+	}
 	if f.epochKey = g.grantedSecret(&f.header); f.epochKey != nil {
+		// Nobody signs a grant, and no statement commits to a single epoch's secret: until the producer's signature says otherwise,
+		// whoever made the one may have made header and frames by it.
+		f.hold = true
 		return nil
 	}
 	at := slices.IndexFunc(records, func(r record) bool { return r.kind == recKeys })
