@@ -46,13 +46,25 @@ func (d *Device) olderRoster(ctx context.Context, box Mailbox, version uint32) (
 	return box.Get(ctx, rosterKey(version), 0)
 }
 
-// follows reports whether a device that has pinned older would take next.
+// follows reports whether next is the version after older, and a device that has pinned that would take it.
 func follows(older, next []byte) bool {
-	r, hash, err := e2ee.ReadRoster(older)
-	if err != nil {
+	was, _, err := e2ee.ReadRoster(older)
+	if err != nil || trial(older, next) != nil {
 		return false
 	}
-	forget := func([]byte) error { return nil }
-	t, err := e2ee.NewTrust(e2ee.Pin{Version: r.Version, Hash: hash}, older, e2ee.Fingerprint{}, forget)
-	return err == nil && t.Advance(next) == nil && t.Pin().Version == r.Version+1
+	is, _, err := e2ee.ReadRoster(next)
+	return err == nil && is.Version == was.Version+1
+}
+
+// trial tells whether a device that has pinned a roster would take another one, and does nothing.
+func trial(pinned, next []byte) error {
+	r, hash, err := e2ee.ReadRoster(pinned)
+	if err != nil {
+		return err
+	}
+	t, err := e2ee.NewTrust(e2ee.Pin{Version: r.Version, Hash: hash}, pinned, e2ee.Fingerprint{}, forget)
+	if err != nil {
+		return err
+	}
+	return t.Advance(next)
 }

@@ -108,7 +108,7 @@ func (d *Device) publish(ctx context.Context, box Mailbox, signed []byte) error 
 	if err != nil {
 		return err
 	}
-	err = d.try(signed)
+	err = trial(d.Trust().Signed(), signed)
 	if errors.Is(err, e2ee.ErrRosterSign) {
 		if err := box.Put(ctx, proposalKey(r.Version, hash, d.Identity(e2ee.RoleOwner).Fingerprint()), signed, proposalKeep); err != nil {
 			return fmt.Errorf("household: propose roster %d: %w", r.Version, err)
@@ -122,17 +122,6 @@ func (d *Device) publish(ctx context.Context, box Mailbox, signed []byte) error 
 		return fmt.Errorf("household: post roster %d: %w", r.Version, err)
 	}
 	return d.takeRoster(r.Version, signed)
-}
-
-// try tells whether a roster would be taken, without taking it.
-func (d *Device) try(signed []byte) error {
-	t := d.Trust()
-	forget := func([]byte) error { return nil }
-	trial, err := e2ee.NewTrust(t.Pin(), t.Signed(), d.self(), forget)
-	if err != nil {
-		return err
-	}
-	return trial.Advance(signed)
 }
 
 // proposalKeep is how long a proposal waits for signatures.

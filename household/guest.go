@@ -141,5 +141,9 @@ func (l *GuestLink) device(dir string, signed []byte) (*Device, error) {
 	if err := d.saveState(); err != nil {
 		return nil, err
 	}
-	return d, d.pin(func() (*e2ee.Trust, error) { return e2ee.NewTrust(l.Pin, signed, key.Fingerprint(), d.saveTrust) })
+	err = d.pin(func() (*e2ee.Trust, error) { return e2ee.NewTrust(l.Pin, signed, key.Fingerprint(), d.saveTrust) })
+	if err != nil {
+		return nil, err
+	}
+	return d, d.PinSealed(l.Stream) // what is granted is sealed: what comes readable in its place is not it
 }

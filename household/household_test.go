@@ -342,6 +342,62 @@ func TestTwoProcessesOneFolder(t *testing.T) {
 	h.wantRead(h.opener(running, "x"), h.seal(h.sealer(camera, "x"), "for the new key"), "for the new key")
 }
 
+// TestCrashWhileARosterIsTaken: a process that dies while it takes a roster does not make another one go back.
+func TestCrashWhileARosterIsTaken(t *testing.T) {
+	h := newHome(t)
+	running, died := h.open(h.owner), h.open(h.owner)
+	v := died.Trust().Pin().Version
+	h.viewer("Ben's phone")
+	h.viewer("Cora's phone")
+	h.remove("Ben's phone")
+	pin := h.owner.Trust().Pin()
+	// What is left of it: the Trust went on, and the rosters on the way did not reach the folder.
+	for ; v <= pin.Version; v++ {
+		err := h.owner.store.Remove(h.owner.rosterValue(v))
+		if v > running.Trust().Pin().Version {
+			h.ok(err)
+		}
+	}
+	if err := running.PinSealed("door"); err == nil && running.Trust().Pin() != pin {
+		t.Fatalf("wrote with roster %d after %d", running.Trust().Pin().Version, pin.Version)
+	}
+	if got := h.open(h.owner).Trust().Pin(); got != pin {
+		t.Fatalf("roster %d on disk, want %d", got.Version, pin.Version)
+	}
+}
+
+// TestCrashAfterTheTrustWasSaved: of the newest roster the Trust itself is a copy.
+func TestCrashAfterTheTrustWasSaved(t *testing.T) {
+	h := newHome(t)
+	running := h.open(h.owner)
+	h.viewer("Ben's phone")
+	pin := h.owner.Trust().Pin()
+	h.ok(h.owner.store.Remove(h.owner.rosterValue(pin.Version)))
+	h.ok(running.PinSealed("door"))
+	h.ok(running.Rotate(h.ctx, h.box)) // saves its Trust
+	if got := h.open(h.owner).Trust().Pin(); got != pin || running.Trust().Pin() != pin {
+		t.Fatalf("roster %d on disk, want %d", got.Version, pin.Version)
+	}
+}
+
+// TestPairingThatWasCutOff: of a device that is paired anew the Trust is stored first. Nobody puts the old one back.
+func TestPairingThatWasCutOff(t *testing.T) {
+	h, other := newHome(t), newHome(t)
+	ben := h.viewer("Ben's phone")
+	running := h.open(ben)
+	anew := other.owner.Trust()
+	h.ok(ben.change(func() error {
+		_, err := e2ee.NewTrust(anew.Pin(), anew.Signed(), ben.self(), ben.saveTrust)
+		return err
+	}))
+	if err := running.PinSealed("door"); !errors.Is(err, ErrReplaced) {
+		t.Fatal(err)
+	}
+	if got := h.open(ben).Trust().Pin(); got != anew.Pin() {
+		t.Fatalf("roster %d of the household before", got.Version)
+	}
+}
+
 func TestCertificateIsRenewedAtHalfItsLife(t *testing.T) {
 	h := newHome(t)
 	camera, ben := h.camera(), h.viewer("Ben's phone")

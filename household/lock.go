@@ -92,18 +92,26 @@ func (d *Device) catchUp() error {
 	return d.catchUpTrust(b)
 }
 
+// catchUpTrust leads the Trust to where a stored one stands. Never is it left behind: what it saves next would take the folder back.
 func (d *Device) catchUpTrust(b []byte) error {
-	for {
-		signed, err := d.store.Load(d.rosterValue(d.trust.Pin().Version + 1))
-		if errors.Is(err, fs.ErrNotExist) {
-			break
+	stored, err := e2ee.LoadTrust(b, d.self(), forget)
+	if err != nil {
+		return err
+	}
+	for v := d.trust.Pin().Version + 1; v <= stored.Pin().Version; v++ {
+		signed, err := d.store.Load(d.rosterValue(v))
+		if errors.Is(err, fs.ErrNotExist) && v == stored.Pin().Version {
+			signed, err = stored.Signed(), nil
 		}
 		if err == nil {
 			err = d.trust.Advance(signed)
 		}
 		if err != nil {
-			return fmt.Errorf("household: catch up with another process: %w", err)
+			return fmt.Errorf("household: catch up with another process: roster %d: %w", v, err)
 		}
+	}
+	if d.trust.Pin() != stored.Pin() {
+		return ErrReplaced // by a pairing that was cut off, or a folder that was put back
 	}
 	r, _ := d.trust.Roster()
 	for _, m := range r.Members {
@@ -120,6 +128,9 @@ func (d *Device) catchUpTrust(b []byte) error {
 	}
 	return nil
 }
+
+// forget is for a Trust that stores nothing.
+func forget([]byte) error { return nil }
 
 // rosterValue is under what a roster's bytes are kept: for other processes, and for the day when the mailbox has lost them.
 // Those of an earlier pairing are another past.

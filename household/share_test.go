@@ -108,6 +108,9 @@ func TestGuestOpensWhatTheLinkIsFor(t *testing.T) {
 		}
 		defer done()
 		h.ok(d.Sync(h.ctx, box))
+		if sealed, err := d.Sealed(l.Stream); err != nil || !sealed {
+			t.Errorf("what was granted may come readable: %v", err)
+		}
 		if taken, err = d.TakeGrants(h.ctx, box, l.Stream); err != nil {
 			return taken, 0, err
 		}
