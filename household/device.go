@@ -149,6 +149,14 @@ func Create(dir string, p e2ee.Protector, k Kind) (*Device, error) {
 	if k.Producer == (k.Owner || k.Consumer) {
 		return nil, fmt.Errorf("%w: a device is a camera, or its owner's or viewer's", ErrRole)
 	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("household: %w", err)
+	}
+	unlock, err := lockFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	if Exists(dir) {
 		return nil, fmt.Errorf("%w: %s", ErrDevice, dir)
 	}
@@ -156,11 +164,6 @@ func Create(dir string, p e2ee.Protector, k Kind) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	unlock, err := lockFolder(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
 	d := &Device{dir: dir, store: store, now: time.Now}
 	d.state = state{
 		Version: stateVersion, Name: k.Name, Household: k.Household, Server: k.Server,

@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -437,6 +439,46 @@ func TestFolderHoldsOneDevice(t *testing.T) {
 	if _, err := h.owner.Sealer("x", tracks, nil); !errors.Is(err, ErrRole) {
 		t.Errorf("a viewer that sends: %v", err)
 	}
+}
+
+// TestTwoProcessesMakeOneDevice: of two that are started at once one makes the device, and the other touches nothing of it.
+func TestTwoProcessesMakeOneDevice(t *testing.T) {
+	for range 5 {
+		dir := filepath.Join(t.TempDir(), "keys")
+		made := make(chan *Device, 4)
+		var work sync.WaitGroup
+		for range cap(made) {
+			work.Go(func() {
+				d, err := Create(dir, newProtector(dir), Kind{Name: "camera", Household: "home", Producer: true})
+				if err != nil && !errors.Is(err, ErrDevice) {
+					t.Error(err)
+				}
+				if err == nil {
+					made <- d
+				}
+			})
+		}
+		work.Wait()
+		if len(made) != 1 {
+			t.Fatalf("%d devices were made", len(made))
+		}
+		again, err := Open(dir, newProtector(dir))
+		if err != nil || again.Fingerprint() != (<-made).Fingerprint() {
+			t.Fatalf("another device than was made: %v", err)
+		}
+	}
+}
+
+// newProtector keeps a store's key in a file beside the folder, as a keyring does.
+func newProtector(dir string) e2ee.Protector {
+	return e2ee.KeyringProtector(fileRing(dir+"."), "unlock")
+}
+
+type fileRing string
+
+func (r fileRing) Get(name string) ([]byte, error) { return os.ReadFile(string(r) + name) }
+func (r fileRing) Set(name string, value []byte) error {
+	return os.WriteFile(string(r)+name, value, 0o600)
 }
 
 func TestHouseholdNamesAreFirstComeFirstServed(t *testing.T) {

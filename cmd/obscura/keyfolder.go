@@ -123,8 +123,10 @@ func (k *keyFolder) createBy(t *terminal, kind string, what household.Kind) (*ho
 		return nil, err
 	}
 	p := k.protector(t, kind, dir, true)
-	if _, err := p.StoreKey(make([]byte, 16)); err != nil { // ask before anything is written
-		return nil, explainFolder(dir, err)
+	if asked, ok := p.(*askedPassphrase); ok { // before anything is written
+		if _, err := asked.StoreKey(make([]byte, 16)); err != nil {
+			return nil, explainFolder(dir, err)
+		}
 	}
 	if err := writeDurably(filepath.Join(dir, protectionFile), []byte(kind+"\n"), 0o600); err != nil {
 		return nil, err
