@@ -44,7 +44,7 @@ func (d *Device) StartAdmit(ctx context.Context, box Mailbox) (*Admitting, error
 		return nil, &Failure{Reason: NotOwner, Device: d.Name(), Other: Owners(r), Err: ErrNotOwner}
 	}
 	a, err := e2ee.NewAdmitter(d.Identity(e2ee.RoleOwner), d.Trust(), d.now)
-	return &Admitting{device: d, box: box, admitter: a, name: "The device"}, err
+	return &Admitting{device: d, box: steady{box, answerPatience}, admitter: a, name: "The device"}, err
 }
 
 // Scan takes the code that a device shows, and waits for the device's answer. server is where this device is signed in,

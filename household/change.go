@@ -75,14 +75,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 	var b [8]byte
 	rand.Read(b[:]) // never fails
-	t := time.NewTimer(time.Duration(binary.BigEndian.Uint64(b[:]) % uint64(d)))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return sleep(ctx, time.Duration(binary.BigEndian.Uint64(b[:])%uint64(d)))
 }
 
 // signNext makes and signs the roster that follows the one in force.

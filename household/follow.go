@@ -34,7 +34,7 @@ func (d *Device) Follow(ctx context.Context, box Mailbox, log *slog.Logger) erro
 		<-ctx.Done()
 		return context.Cause(ctx)
 	}
-	f := follower{Device: d, box: box, log: log}
+	f := follower{Device: d, box: steady{Mailbox: box}, log: log}
 	for ctx.Err() == nil {
 		err := f.step(ctx)
 		if ctx.Err() != nil {
@@ -46,10 +46,7 @@ func (d *Device) Follow(ctx context.Context, box Mailbox, log *slog.Logger) erro
 			continue
 		}
 		f.pause = min(max(2*f.pause, followBackoffMin), followBackoffMax)
-		select {
-		case <-ctx.Done():
-		case <-time.After(f.pause):
-		}
+		_ = sleep(ctx, f.pause)
 	}
 	return context.Cause(ctx)
 }

@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,7 +58,8 @@ func pairingID(c e2ee.PairingCode) (string, error) {
 //	by code      Code (show it), AwaitOffer, AwaitWelcome
 //	by digits    Ask, AwaitOffer, Digits (show them), Confirm when the person has seen "Codes match", AwaitWelcome
 //
-// It is for one goroutine. Nothing is pinned before AwaitWelcome has returned nil.
+// It is for one goroutine. Nothing is pinned before AwaitWelcome has returned nil. A server that cannot be reached is asked again, for as
+// long as a code is good.
 type Joining struct {
 	device *Device
 	box    Mailbox
@@ -70,7 +72,7 @@ type Joining struct {
 //
 // Errors: ErrRole for a device that is an owner's; those of e2ee.NewJoiner.
 func (d *Device) StartJoin(box Mailbox, endpoint string) (*Joining, error) {
-	j := &Joining{device: d, box: box}
+	j := &Joining{device: d, box: steady{box, e2ee.PairingLife}}
 	cfg := e2ee.JoinerConfig{Name: d.Name(), Endpoint: codeEndpoint(endpoint, d.Household()), Now: d.now}
 	cfg.Save = func(b []byte) error { j.trust = b; return nil }
 	d.mu.Lock()
@@ -198,22 +200,26 @@ func (*withdrawn) Error() string { return "household: the other side has withdra
 
 // nextStep waits for a step of a pairing. Errors: ErrNoObject; *withdrawn; the mailbox's.
 func nextStep(ctx context.Context, box Mailbox, id, before, step string, wait time.Duration) ([]byte, error) {
+	begun := time.Now()
 	list, err := box.List(ctx, pairingKey(id, ""), pairingKey(id, before), wait)
 	if err != nil {
 		return nil, err
 	}
 	for _, want := range []string{step, stepEnd} {
-		for _, o := range list {
-			if o.Key != pairingKey(id, want) {
-				continue
-			}
-			m, err := box.Get(ctx, o.Key, 0)
-			if err == nil && want == stepEnd {
-				err = &withdrawn{m}
-			}
-			return m, err
+		key := pairingKey(id, want)
+		if !slices.ContainsFunc(list, func(o Object) bool { return o.Key == key }) {
+			continue
 		}
+		m, err := box.Get(ctx, key, 0)
+		switch {
+		case errors.Is(err, ErrNoObject):
+			continue
+		case err == nil && want == stepEnd:
+			err = &withdrawn{m}
+		}
+		return m, err
 	}
+	hold(ctx, begun, wait) // it listed something else, or what it does not give
 	return nil, fmt.Errorf("%w: %s", ErrNoObject, pairingKey(id, step))
 }
 
