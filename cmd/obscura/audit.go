@@ -264,11 +264,12 @@ func faultLine(t *terminal, f *audit.Fault) string {
 	if !f.EventTime.IsZero() {
 		at = f.EventTime.UTC().Format(time.RFC3339)
 	}
-	fields := []string{"FAIL", what, position, f.EventID, at, f.EventName, f.Digest, f.Reason}
+	// The event is somebody's who has written to the disk.
+	fields := []string{"FAIL", what, position, printable(f.EventID), at, printable(f.EventName), printable(f.Digest), printable(f.Reason)}
 	if !t.outIsTerminal() {
 		return strings.Join(fields, "\t")
 	}
-	return fmt.Sprintf("FAIL  %s\n      %s", strings.Join(nonEmpty(fields[1:7]...), "  "), f.Reason)
+	return fmt.Sprintf("FAIL  %s\n      %s", strings.Join(nonEmpty(fields[1:7]...), "  "), fields[7])
 }
 
 func eventCount(n int64) string { return strconv.FormatInt(n, 10) + " events" }

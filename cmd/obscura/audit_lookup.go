@@ -166,7 +166,8 @@ func (o *lookupFlags) run(ctx context.Context, t *terminal) error {
 	}
 }
 
-// showEvent prints an event: time, who, service, operation, error, the first resource, event ID.
+// showEvent prints an event: time, who, service, operation, error, the first resource, event ID. Identity providers
+// choose names as they like: none is to look like another column, another line or a command to the terminal.
 func showEvent(t *terminal, e *trailapi.Event, s *shownEvent) error {
 	if t.json {
 		_, err := fmt.Fprintln(t.out, *e.CloudTrailEvent)
@@ -174,10 +175,10 @@ func showEvent(t *terminal, e *trailapi.Event, s *shownEvent) error {
 	}
 	who, what := "-", ""
 	if e.Username != nil {
-		who = *e.Username
+		who = printable(*e.Username)
 	}
 	if len(e.Resources) > 0 {
-		what = *e.Resources[0].ResourceName
+		what = printable(*e.Resources[0].ResourceName)
 	}
 	service := strings.TrimSuffix(s.EventSource, ".amazonaws.com")
 	if !t.outIsTerminal() {

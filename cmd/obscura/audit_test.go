@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/obscura-video/obscura/internal/audit"
+	trailapi "github.com/obscura-video/obscura/internal/awsapi/cloudtrail"
 	"github.com/obscura-video/obscura/internal/server"
 )
 
@@ -156,5 +158,31 @@ func TestAuditLookupFindsWhoDidWhat(t *testing.T) {
 	var e struct{ EventName string }
 	if err := json.Unmarshal([]byte(mustRun(t, "audit", "lookup", "--data", data, "--json", "--limit", "1")), &e); err != nil || e.EventName != "LookupEvents" {
 		t.Errorf("%v %+v", err, e)
+	}
+}
+
+// TestNamesOnRecordStayInTheirColumn: a name that an identity provider chose is neither another event nor a command to
+// the terminal; nor is one that somebody has written into the record.
+func TestNamesOnRecordStayInTheirColumn(t *testing.T) {
+	name := "eve\x1b]0;x\x07\n2026-11-29T00:00:00Z\tana"
+	file := filepath.Join(t.TempDir(), "out")
+	out, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	term := newTerminal(os.Stdin, out, os.Stderr)
+	e := &trailapi.Event{Username: &name, EventId: new("id"), Resources: []*trailapi.Resource{{ResourceName: &name}}}
+	if err := showEvent(term, e, &shownEvent{}); err != nil {
+		t.Fatal(err)
+	}
+	event, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{strings.TrimSuffix(string(event), "\n"), faultLine(term, &audit.Fault{EventName: name, Reason: name})} {
+		if strings.ContainsAny(line, "\n\x1b\x07") || strings.Count(line, "\t") > 7 || !strings.Contains(line, "eve") {
+			t.Errorf("%q", line)
+		}
 	}
 }

@@ -235,7 +235,7 @@ func (f *evidenceFacts) say(at time.Time) string {
 	return at.In(f.zone).Format("2006-01-02 15:04:05.000 MST") + at.UTC().Format(" (15:04:05Z)")
 }
 
-// printable is a text with parts from a hostile file, as a terminal may be shown it.
+// printable is a text with parts from a hostile file or person, as a terminal may be shown it: in one line, without tabs.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
