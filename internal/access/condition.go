@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/obscura-video/obscura/internal/arn"
 	"github.com/obscura-video/obscura/internal/policy"
 )
 
@@ -125,6 +126,9 @@ func (c *conditionContext) callKey(key string) (string, bool) {
 		return c.owner, true
 	case "aws:sourcearn":
 		return call.SourceARN, call.Principal.Kind == policy.Service && call.SourceARN != ""
+	case "aws:sourceaccount":
+		a, err := arn.Parse(call.SourceARN)
+		return a.Account, err == nil && call.Principal.Kind == policy.Service
 	case "aws:viaawsservice":
 		return strconv.FormatBool(len(call.Via) > 0), true
 	case "aws:calledviafirst":
