@@ -7,12 +7,21 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/obscura-video/obscura/internal/awsapi/protocol"
+)
+
+// Bounds of the calls that wait, of all and of one caller: each holds a connection, a goroutine and a timer.
+const (
+	maxWaiting      = 20_000
+	maxWaitingOfOne = 1000
 )
 
 // A waiter is one call that waits: for the object under key, or when that is empty for any whose key begins with
 // prefix and comes after after.
 type waiter struct {
 	box, key, prefix, after string
+	who                     string
 	woken                   chan struct{} // holds one
 }
 
@@ -28,22 +37,29 @@ func (w *waiter) wants(key string) bool {
 type waiters struct {
 	mu sync.Mutex // guards the fields below
 	at map[string]map[*waiter]struct{}
+	of map[string]int // how many, by caller
 	n  int
 }
 
-func (v *waiters) add(w *waiter) {
+// add makes w one of them; false when there are too many.
+func (v *waiters) add(w *waiter) bool {
 	w.woken = make(chan struct{}, 1)
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.n >= maxWaiting || v.of[w.who] >= maxWaitingOfOne {
+		return false
+	}
 	if v.at == nil {
-		v.at = map[string]map[*waiter]struct{}{}
+		v.at, v.of = map[string]map[*waiter]struct{}{}, map[string]int{}
 	}
 	p := place(w.box, w.key)
 	if v.at[p] == nil {
 		v.at[p] = map[*waiter]struct{}{}
 	}
 	v.at[p][w] = struct{}{}
+	v.of[w.who]++
 	v.n++
+	return true
 }
 
 func (v *waiters) remove(w *waiter) {
@@ -53,6 +69,9 @@ func (v *waiters) remove(w *waiter) {
 	delete(v.at[p], w)
 	if len(v.at[p]) == 0 {
 		delete(v.at, p)
+	}
+	if v.of[w.who]--; v.of[w.who] == 0 {
+		delete(v.of, w.who)
 	}
 	v.n--
 }
@@ -82,14 +101,17 @@ func (v *waiters) count() int {
 
 // await looks, and until it has found something looks again whenever w is woken, for at most seconds. The caller was
 // allowed when it came; allow is asked again before each further look, since policies change while it waits. That
-// nothing was found is no error. Errors: those of look and allow; ctx's.
+// nothing was found is no error. Errors: those of look and allow; ThrottlingException when too many wait; ctx's.
 func (s *Service) await(ctx context.Context, w *waiter, seconds int64, look func() (bool, error), allow func() error) error {
 	if seconds == 0 {
 		_, err := look()
 		return err
 	}
 	// Before the first look: what is put after that look wakes it.
-	s.waiters.add(w)
+	w.who = writer(ctx)
+	if !s.waiters.add(w) {
+		return protocol.NewError("ThrottlingException", 400, "Too many calls wait.")
+	}
 	defer s.waiters.remove(w)
 	if found, err := look(); found || err != nil {
 		return err

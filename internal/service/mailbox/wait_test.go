@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/obscura-video/obscura/internal/access"
 	api "github.com/obscura-video/obscura/internal/awsapi/mailbox"
 )
 
@@ -206,9 +207,41 @@ func TestNoPutIsMissed(t *testing.T) {
 func BenchmarkPutPastWaitingCalls(b *testing.B) {
 	var v waiters
 	for i := range 10_000 {
-		v.add(&waiter{box: "home", key: fmt.Sprintf("roster/%d", i+1_000_000)})
+		v.add(&waiter{box: "home", key: fmt.Sprintf("roster/%d", i+1_000_000), who: fmt.Sprint(i)})
 	}
 	for i := 0; b.Loop(); i++ {
 		v.wake("home", "roster/1")
 	}
+}
+
+// TestNobodyWaitsWithoutEnd: who begins more and more calls that wait is told to slow down, and holds up no other; a
+// call that has ended makes room.
+func TestNobodyWaitsWithoutEnd(t *testing.T) {
+	bubble(t, func(w *world) {
+		ctx, hangUp := context.WithCancel(w.ctx())
+		for range maxWaitingOfOne {
+			w.begin(func() (string, error) { return w.wait(ctx, "home", "a", 20) })
+		}
+		const throttled = "ThrottlingException"
+		_, err := w.wait(w.ctx(), "home", "a", 20)
+		w.want(err, throttled)
+		_, err = w.wait(w.ctx(), "home", "a", 0)
+		w.want(err, notFound)
+		other := &access.Call{Service: "mailbox"}
+		other.Principal.ARN = "arn:aws:iam::000000000000:user/bob"
+		call := w.begin(func() (string, error) { return w.wait(access.NewContext(w.ctx(), other), "home", "a", 1) })
+		<-call.done
+		w.want(call.err, notFound)
+		hangUp()
+		synctest.Wait()
+		w.equal(w.Waiting(), 0)
+		w.equal(len(w.waiters.of), 0)
+		_, err = w.wait(w.ctx(), "home", "a", 1)
+		w.want(err, notFound)
+		for i := range maxWaiting {
+			w.waiters.add(&waiter{box: "home", key: "a", who: fmt.Sprint(i)})
+		}
+		_, err = w.wait(w.ctx(), "home", "a", 1)
+		w.want(err, throttled)
+	})
 }
