@@ -35,6 +35,14 @@ func serveAt(t *testing.T, data string, off time.Duration) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		if _, err := os.Stat(filepath.Join(data, "control.sock")); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the server does not answer")
+		}
+	}
 	return func() {
 		cancel()
 		if err := <-done; err != nil {
