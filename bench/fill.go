@@ -13,13 +13,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"github.com/obscura-video/obscura/internal/meta"
-	"github.com/obscura-video/obscura/internal/meta/pebble"
-	metaseal "github.com/obscura-video/obscura/internal/meta/sealed"
 	"github.com/obscura-video/obscura/internal/rootkey"
-	"github.com/obscura-video/obscura/internal/seal"
 	"github.com/obscura-video/obscura/internal/server"
 )
 
@@ -30,6 +26,8 @@ import (
 const (
 	grantees = "arn:aws:iam::000000000000:user/"
 	retiring = "arn:aws:iam::000000000000:role/retiring"
+	// granteeName is the user who may use every key by a grant.
+	granteeName = "grantee"
 	// busiestShare is which part of all grants lies on one key.
 	busiestShare = 50
 	// fillBatch is how many rows a transaction writes.
@@ -48,16 +46,12 @@ type filler struct {
 // fillStore adds keys like the template, and grants on them, to a stopped server's store, and returns the keys' ids.
 func fillStore(data, template string, keys, grants int) (ids []string, err error) {
 	ctx := context.Background()
-	f := new(filler)
-	if f.root, err = rootkey.OpenFile(filepath.Join(data, "root.key")); err != nil {
-		return nil, err
-	}
-	defer f.root.Destroy()
-	if err := f.open(ctx, data); err != nil {
-		return nil, err
-	}
-	ids, err = f.fill(ctx, template, keys, grants)
-	if err := errors.Join(err, f.flush(ctx), f.db.Close()); err != nil {
+	err = openMade(data, true, func(db meta.DB, root *rootkey.File) (err error) {
+		f := &filler{db: db, root: root}
+		ids, err = f.fill(ctx, template, keys, grants)
+		return errors.Join(err, f.flush(ctx))
+	})
+	if err != nil {
 		return nil, err
 	}
 	report, err := server.Fsck(ctx, server.FsckConfig{Data: data})
@@ -65,27 +59,6 @@ func fillStore(data, template string, keys, grants int) (ids []string, err error
 		err = fmt.Errorf("the store that was filled is not right: %d keys, %+v", report.Keys, report.Damage)
 	}
 	return ids, err
-}
-
-func (f *filler) open(ctx context.Context, data string) error {
-	db, err := pebble.Open(filepath.Join(data, "meta"), pebble.Options{MemTableBytes: 64 << 20})
-	if err != nil {
-		return err
-	}
-	wrapped, err := metaseal.WrappedKey(ctx, db)
-	if err != nil {
-		return err
-	}
-	material, err := f.root.Unwrap(ctx, wrapped, []byte("obscura meta key v1"))
-	if err != nil {
-		return err
-	}
-	key, err := seal.NewKey(material)
-	if err != nil {
-		return err
-	}
-	f.db, err = metaseal.Open(ctx, db, key)
-	return err
 }
 
 func (f *filler) fill(ctx context.Context, template string, keys, grants int) (ids []string, err error) {
@@ -108,11 +81,11 @@ func (f *filler) fill(ctx context.Context, template string, keys, grants int) (i
 		ids = append(ids, id)
 	}
 	for i := range grants {
-		id := ids[0]
-		if i%busiestShare != 0 {
-			id = ids[i%len(ids)]
+		id := ids[i%len(ids)]
+		if i >= len(ids) && i%busiestShare == 0 {
+			id = ids[0]
 		}
-		if err := f.grant(ctx, record["created"], id, i); err != nil {
+		if err := f.grant(ctx, record["created"], id, i, len(ids)); err != nil {
 			return nil, err
 		}
 	}
@@ -145,10 +118,14 @@ func (f *filler) key(ctx context.Context, record map[string]any, id string) erro
 	return f.put(ctx, meta.KV{Key: meta.Key("kms", "k", id), Value: row}, meta.KV{Key: meta.Key("kms", "m", id, material), Value: wrapped})
 }
 
-func (f *filler) grant(ctx context.Context, created any, keyID string, i int) error {
+// grant adds grant number i. The first ones, one for each of the keys, are the grantee's.
+func (f *filler) grant(ctx context.Context, created any, keyID string, i, keys int) error {
 	var raw [32]byte
 	rand.Read(raw[:])
-	id, grantee := hex.EncodeToString(raw[:]), fmt.Sprint(grantees, "user-", i%5000)
+	id, grantee := hex.EncodeToString(raw[:]), grantees+granteeName
+	if i >= keys {
+		grantee = fmt.Sprint(grantees, "user-", i%5000)
+	}
 	row, err := json.Marshal(map[string]any{
 		"v": 1, "id": id, "keyId": keyID, "grantee": grantee, "retiring": retiring, "operations": grantedOperations, "created": created,
 	})

@@ -59,15 +59,12 @@ func main() {
 	flag.StringVar(&o.dir, "dir", "", "where the data directories are made, on the disk to be measured (default: the temporary folder)")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each measurement; the median counts")
 	flag.DurationVar(&o.round, "round", 3*time.Second, "length of a round")
-	flag.Func("events", "sizes of the records of suite audit, separated by commas (default 1000000)", o.setEvents)
+	flag.Func("events", "sizes of the records of suite audit, separated by commas (default 1000000), and the size of that of suite scale (default 10000000)", o.setEvents)
 	flag.Float64Var(&o.eventRate, "event-rate", 100, "events a second in those records, by their own clock")
 	flag.IntVar(&o.keys, "keys", 100_000, "KMS keys of suite scale, at most what the quota leaves")
 	flag.IntVar(&o.grants, "grants", 1_000_000, "grants of suite scale")
-	flag.StringVar(&o.ledger, "ledger", "", "folder of the record of suite audit: it is made there unless it is there, and kept; empty: made anew, and removed")
+	flag.StringVar(&o.ledger, "ledger", "", "folder of the store of suites audit and scale: it is made there unless it is there, and kept; empty: made anew, and removed")
 	flag.Parse()
-	if len(o.events) == 0 {
-		o.events = []int{1_000_000}
-	}
 	if err := run(o); err != nil {
 		log.Fatal(err)
 	}

@@ -149,25 +149,25 @@ func stopProcess(cmd *exec.Cmd) error {
 
 // memory returns the resident memory of the server in MiB, and what of it is not backed by files.
 func (t *target) memory() (resident, anonymous float64, err error) {
-	f, err := os.Open("/proc/" + strconv.Itoa(t.cmd.Process.Pid) + "/status")
+	if resident, err = t.status("VmRSS:"); err == nil {
+		anonymous, err = t.status("RssAnon:")
+	}
+	return resident, anonymous, err
+}
+
+// status returns one of the sizes in the process's status, in MiB.
+func (t *target) status(name string) (float64, error) {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(t.cmd.Process.Pid) + "/status")
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
-	defer f.Close()
-	for s := bufio.NewScanner(f); s.Scan(); {
-		fields := strings.Fields(s.Text())
-		if len(fields) < 2 {
-			continue
-		}
-		kib, _ := strconv.ParseFloat(fields[1], 64)
-		switch fields[0] {
-		case "VmRSS:":
-			resident = kib / 1024
-		case "RssAnon:":
-			anonymous = kib / 1024
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) >= 2 && fields[0] == name {
+			kib, err := strconv.ParseFloat(fields[1], 64)
+			return kib / 1024, err
 		}
 	}
-	return resident, anonymous, nil
+	return 0, fmt.Errorf("process has no %s", name)
 }
 
 // client returns the caller of a service's API at endpoint.

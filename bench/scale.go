@@ -6,229 +6,228 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
-	"slices"
-	"sync/atomic"
+	"os"
+	"path/filepath"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+
 	kmsapi "github.com/obscura-video/obscura/internal/awsapi/kms"
+	"github.com/obscura-video/obscura/internal/sigv4"
 )
 
-// scale measures a server over a store with very many keys and grants against one over an empty store: what the same
-// calls lose, how long a start takes, and what memory it needs.
-func scale(o options, r *report) error {
-	empty, err := startTarget(o)
+// scale measures a server over one store with very many keys, grants and audit events against one over an almost empty
+// store: what the same calls lose, how long a start takes, and what memory it needs. The two servers take turns.
+func scale(o options, r *report) (err error) {
+	full, err := fullStore(o)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = empty.stop() }()
-	full, err := startTarget(o)
+	defer func() { err = errors.Join(err, full.close()) }()
+	empty, err := emptyStore(o)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = full.stop() }()
-	w, err := prepareScale(o, full)
-	if err != nil {
+	defer func() { err = errors.Join(err, empty.close()) }()
+	size := fmt.Sprintf("%d keys, %d grants, %d events", len(full.IDs), full.Grants, full.events.Events)
+	fmt.Fprintf(r.w, "scale: %s, against %d, %d, %d\n", size, len(empty.IDs), empty.Grants, empty.events.Events)
+	if err := starts(o, r, full, empty); err != nil {
 		return err
 	}
-	size := fmt.Sprintf("%d keys, %d grants", o.keys, o.grants)
-	if err := starts(o, r, size, full, empty); err != nil {
+	if err := compareCalls(o, r, full, empty); err != nil {
 		return err
 	}
-	if err := w.calls(o, r, full, empty); err != nil {
-		return err
-	}
-	return memories(r, size, full, empty)
+	return memories(r, "resident, the most of all", peak, full, empty)
 }
 
-// prepareScale fills the store of a server, which is stopped for that and started again.
-func prepareScale(o options, full *target) (*scaleWorld, error) {
-	h := newHTTP(full.roots, 1, false)
-	defer h.CloseIdleConnections()
-	template, err := kmsapi.NewClient(full.client("kms", full.at.API, h)).CreateKey(context.Background(), &kmsapi.CreateKeyInput{})
-	if err != nil {
-		return nil, err
-	}
-	if err := stopProcess(full.cmd); err != nil {
-		return nil, err
-	}
-	ids, err := fillStore(full.data(), *template.KeyMetadata.KeyId, o.keys-spareKeys, o.grants)
-	if err != nil {
-		return nil, err
-	}
-	if err := full.launch(o); err != nil {
-		return nil, err
-	}
-	return &scaleWorld{ids: ids}, nil
+// scaleStore is one of the two stores, and the server over it.
+type scaleStore struct {
+	*target
+	events *ledger
+	keep   bool
+
+	IDs    []string // of keys; the first has most grants
+	Grants int
+	// Grantee may use every key, by a grant on it and by nothing else.
+	Grantee sigv4.Credentials
 }
+
+// scaleFile beside the data directory says what is in it, once it is complete.
+const scaleFile = "scale.json"
 
 // spareKeys are left for the calls to make within the quota.
 const spareKeys = 10
 
-// starts measures from the process's beginning to its being ready.
-func starts(o options, r *report, size string, full, empty *target) error {
-	again := func(t *target) func() (float64, error) {
-		return func() (float64, error) {
-			if err := stopProcess(t.cmd); err != nil {
-				return 0, err
-			}
-			begin := time.Now()
-			err := t.launch(o)
-			return time.Since(begin).Seconds(), err
-		}
+// fullStore makes the large store, or takes the one that was kept, and starts a server over it.
+func fullStore(o options) (*scaleStore, error) {
+	n := 10_000_000
+	if len(o.events) > 0 {
+		n = o.events[0]
 	}
-	s, c, err := alternate(o.rounds, again(full), again(empty))
+	s, err := openScale(o, n, o.ledger)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	r.add(result{Suite: "scale", Case: "start, " + size, Unit: "s", Server: s, Ceiling: c})
-	return nil
+	text, err := os.ReadFile(filepath.Join(s.dir, scaleFile))
+	if err == nil {
+		return s, json.Unmarshal(text, s)
+	}
+	template, err := s.prepare()
+	if err != nil {
+		return s, errors.Join(err, s.close())
+	}
+	if err := stopProcess(s.cmd); err != nil {
+		return nil, err
+	}
+	s.Grants = o.grants
+	if s.IDs, err = fillStore(s.data(), template, o.keys-spareKeys, o.grants); err != nil {
+		return nil, err
+	}
+	if text, err = json.Marshal(s); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, scaleFile), text, 0o600); err != nil {
+		return nil, err
+	}
+	return s, s.launch(o)
 }
 
-func memories(r *report, size string, full, empty *target) error {
-	var all [2]float64
-	for i, t := range []*target{full, empty} {
-		resident, _, err := t.memory()
-		if err != nil {
-			return err
-		}
-		all[i] = resident
+// openScale starts a server over a record of n events.
+func openScale(o options, n int, in string) (*scaleStore, error) {
+	events, err := makeLedger(o, n, in, true)
+	if err != nil {
+		return nil, err
 	}
-	r.add(result{Suite: "scale", Case: "resident memory after all, " + size, Unit: "MiB", Server: all[:1], Ceiling: all[1:]})
-	return nil
+	t, err := startIn(o, events.dir)
+	return &scaleStore{target: t, events: events, keep: in != ""}, err
 }
 
-// scaleWorld is what the calls need of the store that was filled.
-type scaleWorld struct {
-	ids  []string // of keys; the first has most grants
-	next atomic.Int64
+func (s *scaleStore) close() error {
+	err := stopProcess(s.cmd)
+	if !s.keep {
+		err = errors.Join(err, os.RemoveAll(s.dir))
+	}
+	return err
 }
 
-// scaleCallers is how many callers there are at once.
-const scaleCallers = 8
-
-// calls measures the same calls on both, each caller with a connection of its own.
-func (w *scaleWorld) calls(o options, r *report, full, empty *target) error {
-	hf, he := newHTTP(full.roots, scaleCallers, false), newHTTP(empty.roots, scaleCallers, false)
-	defer closeAll(hf, he)
-	cf, ce := kmsapi.NewClient(full.client("kms", full.at.API, hf)), kmsapi.NewClient(empty.client("kms", empty.at.API, he))
-	own, err := keyCases(cf)
+// prepare makes a key like which all others will be, and the user who gets grants.
+func (s *scaleStore) prepare() (template string, err error) {
+	ctx, h := context.Background(), newHTTP(s.roots, 1, false)
+	defer h.CloseIdleConnections()
+	out, err := s.kms(h, s.creds).CreateKey(ctx, &kmsapi.CreateKeyInput{})
 	if err != nil {
-		return err
+		return "", err
 	}
-	other, err := keyCases(ce)
+	users := iam.New(iam.Options{
+		Region: s.at.Region, BaseEndpoint: &s.at.API, HTTPClient: h,
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: s.creds.AccessKeyID, SecretAccessKey: s.creds.SecretAccessKey}, nil
+		}),
+	})
+	if _, err := users.CreateUser(ctx, &iam.CreateUserInput{UserName: new(granteeName)}); err != nil {
+		return "", err
+	}
+	key, err := users.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: new(granteeName)})
 	if err != nil {
-		return err
+		return "", err
 	}
-	for i := range own {
-		if err := compare(o, r, own[i].name, func() error { return own[i].call(cf) }, func() error { return other[i].call(ce) }); err != nil {
-			return err
-		}
-	}
-	return w.managing(o, r, cf, ce)
-}
-
-// managing measures calls whose work could grow with the store.
-func (w *scaleWorld) managing(o options, r *report, full, empty *kmsapi.Client) error {
-	few, err := newKeys(empty, fewKeys)
-	if err != nil {
-		return err
-	}
-	one := few[0]
-	for range fewGrants {
-		if _, err := empty.CreateGrant(context.Background(), grantOn(one)); err != nil {
-			return err
-		}
-	}
-	busiest := &w.ids[0]
-	for _, c := range []struct {
-		name string
-		call func(c *kmsapi.Client, id *string) error
-		any  bool
-	}{
-		{"GenerateDataKey, key with most grants", generateOn, false},
-		{"GenerateDataKey, another key each time", generateOn, true},
-		{"DescribeKey, another key each time", describe, true},
-		{"ListKeys, page of 100", listKeys, false},
-		{"ListGrants, page of 50, key with most grants", listGrants, false},
-		{"ListRetirableGrants, page of 50", listRetirable, false},
-		{"CreateGrant and RevokeGrant, key with most grants", grantAndRevoke, false},
-	} {
-		there, here := func() *string { return busiest }, func() *string { return one }
-		if c.any { // by a prime: none comes again before most have come
-			there = func() *string { return &w.ids[int(w.next.Add(7919))%len(w.ids)] }
-			here = func() *string { return few[int(w.next.Add(7919))%len(few)] }
-		}
-		if err := compare(o, r, c.name, func() error { return c.call(full, there()) }, func() error { return c.call(empty, here()) }); err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
-		}
-	}
-	return nil
+	s.Grantee = sigv4.Credentials{AccessKeyID: *key.AccessKey.AccessKeyId, SecretAccessKey: *key.AccessKey.SecretAccessKey}
+	return *out.KeyMetadata.KeyId, nil
 }
 
 // fewKeys and fewGrants, in a store that is empty otherwise, are enough for a page.
 const fewKeys, fewGrants = 110, 60
 
-func newKeys(c *kmsapi.Client, n int) (ids []*string, err error) {
-	for range n {
-		out, err := c.CreateKey(context.Background(), &kmsapi.CreateKeyInput{})
-		if err != nil {
-			return nil, err
-		}
-		ids = append(ids, out.KeyMetadata.KeyId)
+// emptyStore makes the small store by calls, and leaves its server running.
+func emptyStore(o options) (*scaleStore, error) {
+	s, err := openScale(o, fewEvents, "")
+	if err != nil {
+		return nil, err
 	}
-	return ids, nil
+	if err := s.fillFew(); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
 }
 
-func compare(o options, r *report, name string, full, empty func() error) error {
-	s, c, err := alternate(o.rounds,
-		func() (float64, error) { return rate(scaleCallers, o.round/2, full) },
-		func() (float64, error) { return rate(scaleCallers, o.round/2, empty) })
+func (s *scaleStore) fillFew() error {
+	ctx, h := context.Background(), newHTTP(s.roots, 1, false)
+	defer h.CloseIdleConnections()
+	id, err := s.prepare()
 	if err != nil {
 		return err
 	}
-	r.add(result{Suite: "scale", Case: name, Unit: "calls/s", Server: s, Ceiling: c})
+	c := s.kms(h, s.creds)
+	for s.IDs = []string{id}; len(s.IDs) < fewKeys; {
+		out, err := c.CreateKey(ctx, &kmsapi.CreateKeyInput{})
+		if err != nil {
+			return err
+		}
+		s.IDs = append(s.IDs, *out.KeyMetadata.KeyId)
+	}
+	for _, id := range s.IDs {
+		if _, err := c.CreateGrant(ctx, grantOn(&id, granteeName)); err != nil {
+			return err
+		}
+	}
+	for i := range fewGrants {
+		if _, err := c.CreateGrant(ctx, grantOn(&s.IDs[0], fmt.Sprint("other-", i))); err != nil {
+			return err
+		}
+	}
+	s.Grants = fewKeys + fewGrants
 	return nil
 }
 
-func generateOn(c *kmsapi.Client, id *string) error {
-	_, err := c.GenerateDataKey(context.Background(), &kmsapi.GenerateDataKeyInput{KeyId: id, KeySpec: new(kmsapi.DataKeySpecAes256)})
-	return err
-}
-
-func describe(c *kmsapi.Client, id *string) error {
-	_, err := c.DescribeKey(context.Background(), &kmsapi.DescribeKeyInput{KeyId: id})
-	return err
-}
-
-func listKeys(c *kmsapi.Client, _ *string) error {
-	_, err := c.ListKeys(context.Background(), &kmsapi.ListKeysInput{})
-	return err
-}
-
-func listGrants(c *kmsapi.Client, id *string) error {
-	out, err := c.ListGrants(context.Background(), &kmsapi.ListGrantsInput{KeyId: id})
-	if err == nil && len(out.Grants) != 50 {
-		err = fmt.Errorf("page of %d grants", len(out.Grants))
+// starts measures from the process's beginning to its being ready, and to all keys being loaded; then memory.
+func starts(o options, r *report, full, empty *scaleStore) error {
+	var ready, loaded [2][]float64
+	for range o.rounds {
+		for i, s := range []*scaleStore{full, empty} {
+			if err := stopProcess(s.cmd); err != nil {
+				return err
+			}
+			begin := time.Now()
+			if err := s.launch(o); err != nil {
+				return err
+			}
+			ready[i] = append(ready[i], time.Since(begin).Seconds()*1000)
+			if err := s.awaitKeys(); err != nil {
+				return err
+			}
+			loaded[i] = append(loaded[i], time.Since(begin).Seconds()*1000)
+		}
 	}
+	r.add(result{Suite: "scale", Case: "start until ready", Unit: "ms", Server: ready[0], Ceiling: ready[1]})
+	r.add(result{Suite: "scale", Case: "start until all keys are loaded", Unit: "ms", Server: loaded[0], Ceiling: loaded[1]})
+	time.Sleep(settle)
+	return memories(r, "resident, all keys loaded", resident, full, empty)
+}
+
+// awaitKeys waits until all keys are loaded: a list of them waits for that.
+func (s *scaleStore) awaitKeys() error {
+	h := newHTTP(s.roots, 1, false)
+	defer h.CloseIdleConnections()
+	_, err := s.kms(h, s.creds).ListKeys(context.Background(), &kmsapi.ListKeysInput{})
 	return err
 }
 
-func listRetirable(c *kmsapi.Client, _ *string) error {
-	_, err := c.ListRetirableGrants(context.Background(), &kmsapi.ListRetirableGrantsInput{RetiringPrincipal: new(retiring)})
-	return err
-}
-
-func grantAndRevoke(c *kmsapi.Client, id *string) error {
-	out, err := c.CreateGrant(context.Background(), grantOn(id))
-	if err == nil {
-		_, err = c.RevokeGrant(context.Background(), &kmsapi.RevokeGrantInput{KeyId: id, GrantId: out.GrantId})
+func memories(r *report, name string, of func(*target) (float64, error), full, empty *scaleStore) error {
+	var all [2]float64
+	for i, s := range []*scaleStore{full, empty} {
+		var err error
+		if all[i], err = of(s.target); err != nil {
+			return err
+		}
 	}
-	return err
+	r.add(result{Suite: "scale", Case: name, Unit: "MiB", Server: all[:1], Ceiling: all[1:]})
+	return nil
 }
 
-func grantOn(id *string) *kmsapi.CreateGrantInput {
-	return &kmsapi.CreateGrantInput{
-		KeyId: id, GranteePrincipal: new(grantees + "bench"), RetiringPrincipal: new(retiring), Operations: slices.Clone(grantedOperations),
-	}
-}
+func resident(t *target) (float64, error) { v, _, err := t.memory(); return v, err }
+
+func peak(t *target) (float64, error) { return t.status("VmHWM:") }
