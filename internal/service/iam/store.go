@@ -131,6 +131,10 @@ func (s *Service) update(ctx context.Context, fn func(*change) error) error {
 		if len(c.writes) == 0 {
 			return nil
 		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		ctx := context.WithoutCancel(ctx) // a caller that goes away must not make an outcome unknown
 		err := s.commit(ctx, c)
 		if err == nil {
 			s.current.Store(c.view)
@@ -140,7 +144,7 @@ func (s *Service) update(ctx context.Context, fn func(*change) error) error {
 			return &iamapi.LimitExceededException{Message: "Cannot exceed the size quota of one entity."}
 		}
 		// Stale, or an outcome that is not known: the store is the truth.
-		if rerr := s.reload(context.WithoutCancel(ctx)); rerr != nil || !errors.Is(err, errStale) {
+		if rerr := s.reload(ctx); rerr != nil || !errors.Is(err, errStale) {
 			return errors.Join(err, rerr)
 		}
 	}

@@ -77,6 +77,49 @@ func TestKeyWithAnUnreadablePolicyDeniesAllAndTheOthersGoOn(t *testing.T) {
 	}
 }
 
+// leaving is a store in whose next Update the caller goes away, and during while is called.
+type leaving struct {
+	meta.DB
+	leave context.CancelFunc
+	while func()
+}
+
+func (l *leaving) Update(ctx context.Context, fn func(meta.Tx) error) error {
+	if l.leave != nil {
+		l.leave()
+		defer l.while()
+		l.leave = nil
+	}
+	return l.DB.Update(ctx, fn)
+}
+
+// A caller that goes away is no reason to doubt the rows: else anybody who may change one key could keep all
+// others from being used.
+func TestCallerThatGoesAwayDisturbsNobody(t *testing.T) {
+	w := newWorld(t)
+	l := &leaving{DB: w.db}
+	w.db = l
+	w.reopen()
+	id, other := w.symmetricKey(), w.symmetricKey()
+	l.while = func() { must(w.GenerateDataKey(asRoot(), dataKeyInput(other))) }
+
+	ctx, leave := context.WithCancel(asRoot())
+	l.leave = leave
+	if _, err := w.DisableKey(ctx, &kmsapi.DisableKeyInput{KeyId: &id}); err != nil {
+		t.Errorf("a change that had begun: %v", err)
+	}
+	_, err := w.GenerateDataKey(asRoot(), dataKeyInput(id))
+	expect(t, err, "DisabledException", "…")
+
+	_, err = w.EnableKey(ctx, &kmsapi.EnableKeyInput{KeyId: &id})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("a change whose caller had gone before: %v", err)
+	}
+	must(w.GenerateDataKey(asRoot(), dataKeyInput(other)))
+	_, err = w.GenerateDataKey(asRoot(), dataKeyInput(id))
+	expect(t, err, "DisabledException", "…")
+}
+
 // flaky is a store whose next Update does its work and then says that it does not
 // know, or that cannot be read.
 type flaky struct {

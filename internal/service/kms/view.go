@@ -182,6 +182,11 @@ func (s *Service) commit(ctx context.Context, e edit) error {
 			return err
 		}
 	}
+	// A caller that goes away must not make an outcome unknown: all others would wait for the rows to be read again.
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
 	err := s.cfg.DB.Update(ctx, func(tx meta.Tx) error {
 		for _, p := range parts {
 			if err := p.s.write(tx, p.edit); err != nil {
@@ -237,7 +242,7 @@ func (e *estate) reload(ctx context.Context) error {
 		s.view.stale = true
 		s.view.mu.Unlock()
 	}
-	return e.loadAll(context.WithoutCancel(ctx))
+	return e.loadAll(ctx)
 }
 
 // compileEdit makes the keys that e changes, those whose aliases change among them.
