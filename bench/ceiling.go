@@ -25,8 +25,6 @@ import (
 	"syscall"
 	"time"
 
-	kmsapi "github.com/obscura-video/obscura/internal/awsapi/kms"
-	"github.com/obscura-video/obscura/internal/awsapi/protocol"
 	"github.com/obscura-video/obscura/internal/seal"
 )
 
@@ -248,51 +246,3 @@ func (r *relay) serve(conn net.Conn) error {
 		}
 	}
 }
-
-// echo reads a KMS request and answers in the shape and size of its response, without a look at who asks.
-func echo(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return
-	}
-	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-	_, _ = w.Write(echoed(r.Header.Get("X-Amz-Target"), body)) // the client sees it
-}
-
-func echoed(target string, body []byte) []byte {
-	in := protocol.NewJSONReader(body)
-	switch target {
-	case "TrentService.Decrypt":
-		var v kmsapi.DecryptInput
-		v.DecodeJSON(in)
-		return (&kmsapi.DecryptOutput{
-			EncryptionAlgorithm: new("SYMMETRIC_DEFAULT"), KeyId: new(echoARN), Plaintext: v.CiphertextBlob[:min(1024, len(v.CiphertextBlob))],
-		}).AppendJSON(nil)
-	case "TrentService.Encrypt":
-		var v kmsapi.EncryptInput
-		v.DecodeJSON(in)
-		return (&kmsapi.EncryptOutput{
-			EncryptionAlgorithm: new("SYMMETRIC_DEFAULT"), KeyId: new(echoARN), CiphertextBlob: make([]byte, len(v.Plaintext)+overheadBytes),
-		}).AppendJSON(nil)
-	case "TrentService.Sign":
-		var v kmsapi.SignInput
-		v.DecodeJSON(in)
-		signature := make([]byte, 71)
-		if v.SigningAlgorithm != nil && *v.SigningAlgorithm != kmsapi.SigningAlgorithmSpecEcdsaSha256 {
-			signature = make([]byte, 256)
-		}
-		return (&kmsapi.SignOutput{KeyId: new(echoARN), Signature: signature, SigningAlgorithm: v.SigningAlgorithm}).AppendJSON(nil)
-	}
-	var v kmsapi.GenerateDataKeyInput
-	v.DecodeJSON(in)
-	return (&kmsapi.GenerateDataKeyOutput{
-		CiphertextBlob: make([]byte, 32+overheadBytes), KeyId: new(echoARN), Plaintext: make([]byte, 32), KeyMaterialId: new(echoMaterial),
-	}).AppendJSON(nil)
-}
-
-const (
-	echoARN      = "arn:aws:kms:us-east-1:000000000000:key/00000000-0000-0000-0000-000000000000"
-	echoMaterial = "0000000000000000000000000000000000000000000000000000000000000000"
-	// overheadBytes is how much longer a ciphertext blob is than its plaintext, docs/formats/ciphertext-blob.md.
-	overheadBytes = 100
-)

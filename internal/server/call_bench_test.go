@@ -4,6 +4,9 @@ package server
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -45,6 +48,26 @@ func BenchmarkCall(b *testing.B) {
 	c.run("GenerateDataKey", generate)
 	c.run("Encrypt", encrypt)
 	c.run("Decrypt", decrypt)
+	var pair kmsapi.CreateKeyOutput
+	c.answer("CreateKey", &kmsapi.CreateKeyInput{KeySpec: new(kmsapi.KeySpecEccNistP256), KeyUsage: new(kmsapi.KeyUsageTypeSignVerify)}, &pair)
+	c.run("Sign", &kmsapi.SignInput{
+		KeyId: pair.KeyMetadata.KeyId, Message: make([]byte, 32), MessageType: new(kmsapi.MessageTypeDigest),
+		SigningAlgorithm: new(kmsapi.SigningAlgorithmSpecEcdsaSha256),
+	})
+}
+
+// BenchmarkECDSA is the cryptography of a signature alone.
+func BenchmarkECDSA(b *testing.B) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		b.Fatal(err)
+	}
+	digest := make([]byte, 32)
+	for b.Loop() {
+		if _, err := ecdsa.SignASN1(rand.Reader, key, digest); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 // caller makes requests as net/http's server would hand them over.
