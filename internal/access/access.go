@@ -130,7 +130,7 @@ func (a *authorizer) Authorize(ctx context.Context, r Request) error {
 	if s := p.Session; s != nil && s.HasPolicies {
 		set.HasSession, set.Session = true, s.Policies
 	}
-	conditions := &conditionContext{call: call, request: &r, region: a.region, owner: owner, now: now}
+	conditions := &conditionContext{call: call, request: r, region: a.region, owner: owner, now: now}
 	ask := policy.Request{Action: r.Action, Resource: r.Resource, Principal: p.Principal, Context: conditions}
 	d := policy.Evaluate(ask, set)
 	if !d.Allowed && d.Reason != policy.ExplicitDeny && r.Granted != nil {

@@ -216,11 +216,11 @@ func (c *Call) Decided() bool {
 	return c.decided
 }
 
-// Resources returns a copy of what AddResource noted.
+// Resources returns what AddResource has noted up to now. It is not to be changed.
 func (c *Call) Resources() []Resource {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Clone(c.resources)
+	return slices.Clip(c.resources) // what is noted later goes elsewhere
 }
 
 // Data returns what AddData has noted up to now, nil when nothing was. It is not to be changed.

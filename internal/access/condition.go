@@ -17,7 +17,7 @@ import (
 // Source: IAM User Guide, "AWS global condition context keys".
 type conditionContext struct {
 	call          *Call
-	request       *Request
+	request       Request
 	region, owner string
 	now           time.Time
 	more          map[string][]string // of request.More, once it was called

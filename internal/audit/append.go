@@ -3,6 +3,7 @@
 package audit
 
 import (
+	"encoding/binary"
 	"slices"
 	"strconv"
 	"time"
@@ -226,14 +227,37 @@ func appendIf(b []byte, prefix, value string) []byte {
 
 // appendText appends a JSON string. What needs an escape is left to encoding/json.
 func appendText(b []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < 0x20 || c > 0x7e || c == '"' || c == '\\' {
-			return appendEscaped(b, s)
-		}
-	}
 	b = append(b, '"')
 	b = append(b, s...)
+	if !plain(b[len(b)-len(s):]) {
+		return appendEscaped(b[:len(b)-len(s)-1], s)
+	}
 	return append(b, '"')
+}
+
+// plain says that a text needs no escape: printable ASCII without quotes and backslashes. It looks at eight bytes at once.
+func plain(s []byte) bool {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	for ; len(s) >= 8; s = s[8:] {
+		x := binary.LittleEndian.Uint64(s)
+		quote, slash := x^(ones*'"'), x^(ones*'\\')
+		// Of a byte below 0x80 the high bit becomes set: by the first term when it is below 0x20, by the second when it
+		// is 0x7f, by the others when it is the character. A byte above has it anyway.
+		odd := (x - ones*0x20) | (x + ones) | (quote - ones) | (slash - ones) | x
+		if odd&high != 0 {
+			return plainBytes(s)
+		}
+	}
+	return plainBytes(s)
+}
+
+func plainBytes(s []byte) bool {
+	for _, c := range s {
+		if c < 0x20 || c > 0x7e || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 func appendEscaped(b []byte, s string) []byte {

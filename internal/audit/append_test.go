@@ -101,3 +101,25 @@ func TestByHandIsEncodingJSON(t *testing.T) {
 		t.Error("nothing was written by hand")
 	}
 }
+
+// TestPlainIsWhatNeedsNoEscape: what is found out for eight bytes at once is what each byte says.
+func TestPlainIsWhatNeedsNoEscape(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := []byte(rapid.OneOf(rapid.StringMatching(`[ -~]{0,40}`), rapid.StringMatching(`[ !#-\[\]-~]{0,40}`)).Draw(t, "text"))
+		if len(text) > 0 && rapid.Bool().Draw(t, "altered") {
+			text[rapid.IntRange(0, len(text)-1).Draw(t, "at")] = rapid.Byte().Draw(t, "byte")
+		}
+		if got, want := plain(text), plainBytes(text); got != want {
+			t.Fatalf("%q: plain %v, byte by byte %v", text, got, want)
+		}
+	})
+	for c := range 256 { // alone among others, at each place
+		for at := range 8 {
+			text := []byte("aaaaaaaa")
+			text[at] = byte(c)
+			if got, want := plain(text), plainBytes(text); got != want {
+				t.Errorf("%q: plain %v, byte by byte %v", text, got, want)
+			}
+		}
+	}
+}

@@ -186,7 +186,7 @@ func keep(list []string, s string, ok bool) []string {
 // A Payload says how the body of a request is known to its verifier. The zero Payload is an empty body.
 type Payload struct {
 	form payloadForm
-	hash string
+	hash [2 * sha256.Size]byte // in hexadecimal
 }
 
 type payloadForm int
@@ -199,10 +199,14 @@ const (
 )
 
 // Body is a body that has been read.
-func Body(b []byte) Payload { return Payload{hashedBody, HashBody(b)} }
+func Body(b []byte) Payload { return BodySum(sha256.Sum256(b)) }
 
 // BodySum is a body whose SHA-256 is known.
-func BodySum(sum [sha256.Size]byte) Payload { return Payload{hashedBody, hex.EncodeToString(sum[:])} }
+func BodySum(sum [sha256.Size]byte) Payload {
+	p := Payload{form: hashedBody}
+	hex.Encode(p.hash[:], sum[:])
+	return p
+}
 
 // StreamedBody is the body of PutMedia, which no signature covers: clients sign the hash of nothing, or
 // UNSIGNED-PAYLOAD. Use it for PutMedia alone.
@@ -227,10 +231,10 @@ func (p Payload) resolve(a *Auth) (string, error) {
 	case deferredBody:
 		return resolveDeferred(declared, s3, a.Presigned)
 	case emptyBody:
-		p.hash = EmptyHash
+		copy(p.hash[:], EmptyHash)
 	}
 	switch {
-	case declared == p.hash, s3 && declared == UnsignedPayload:
+	case declared == string(p.hash[:]), s3 && declared == UnsignedPayload:
 		return declared, nil
 	case declared != "":
 		return "", payloadMismatch()
@@ -239,7 +243,7 @@ func (p Payload) resolve(a *Auth) (string, error) {
 	case s3:
 		return "", missingHash()
 	}
-	return p.hash, nil
+	return string(p.hash[:]), nil
 }
 
 func resolveDeferred(declared string, s3, presigned bool) (string, error) {

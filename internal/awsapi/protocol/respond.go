@@ -101,8 +101,9 @@ func (s *Service) errorXML(e APIError, requestID string) []byte {
 // send writes a whole response. It does not keep body.
 func (s *Service) send(w http.ResponseWriter, requestID string, status int, body []byte) {
 	h := w.Header()
-	s.SetRequestID(h, requestID)
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	values := []string{requestID, strconv.Itoa(len(body))}
+	s.setRequestID(h, values[:1:1])
+	h["Content-Length"] = values[1:]
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a client that is gone needs no answer
 }
@@ -110,9 +111,13 @@ func (s *Service) send(w http.ResponseWriter, requestID string, status int, body
 // SetRequestID names the request in the headers of its response. Kinesis Video has
 // a second spelling.
 func (s *Service) SetRequestID(h http.Header, requestID string) {
-	h["x-amzn-RequestId"] = []string{requestID} // the C producer SDK logs exactly this spelling
+	s.setRequestID(h, []string{requestID})
+}
+
+func (s *Service) setRequestID(h http.Header, id []string) {
+	h["x-amzn-RequestId"] = id // the C producer SDK logs exactly this spelling
 	if s.SigningName == kinesisVideo {
-		h["x-amz-RequestId"] = []string{requestID}
+		h["x-amz-RequestId"] = id
 	}
 }
 

@@ -101,7 +101,9 @@ func sealCiphertext(id keyName, materialID [32]byte, material, plaintext []byte,
 
 // sealWith is sealCiphertext with N ‖ IV given, for the vectors.
 func sealWith(id keyName, materialID [32]byte, material, plaintext []byte, context map[string]string, random [28]byte) []byte {
-	blob := make([]byte, 0, blobOverheadBytes+len(plaintext))
+	// Header and context lie behind the blob, in the same memory, while it is sealed.
+	size := blobOverheadBytes + len(plaintext)
+	blob := make([]byte, 0, size+headerBytes+contextBytes(context))
 	blob = append(blob, blobMagic...)
 	blob = append(blob, blobVersion, id.kind)
 	blob = append(blob, id.raw[:]...)
@@ -110,9 +112,8 @@ func sealWith(id keyName, materialID [32]byte, material, plaintext []byte, conte
 	check := sha256.Sum256(blob)
 	blob = append(blob, check[:4]...)
 
-	var room [512]byte
-	aad := appendContext(append(room[:0], blob...), context)
-	return messageCipher(material, blob).Seal(blob, blob[offIV:offCheck], plaintext, aad)
+	aad := appendContext(append(blob[size:size], blob...), context)
+	return messageCipher(material, blob).Seal(blob[:headerBytes:size], blob[offIV:offCheck], plaintext, aad)
 }
 
 // messageCipher makes the AEAD of the one message whose header this is.

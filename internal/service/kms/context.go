@@ -34,6 +34,15 @@ func appendContext(b []byte, context map[string]string) []byte {
 	return b
 }
 
+// contextBytes is the length of what appendContext appends.
+func contextBytes(context map[string]string) int {
+	n := 4
+	for key, value := range context {
+		n += 8 + len(key) + len(value)
+	}
+	return n
+}
+
 func appendCounted(b []byte, s string) []byte {
 	return append(binary.BigEndian.AppendUint32(b, uint32(len(s))), s...)
 }

@@ -34,16 +34,16 @@ func deriveInto(out, secret []byte, label string, context []byte) {
 // fillCounterMode is counter mode over fixed input data, SP 800-108's general form.
 func fillCounterMode(out, secret, fixed []byte) {
 	mac := hmac.New(sha256.New, secret)
-	var counter [4]byte
-	var block [sha256.Size]byte
+	var room [4 + sha256.Size]byte
+	counter, block := room[:4], room[4:]
 	for i := uint32(1); len(out) > 0; i++ {
 		if i > 1 {
 			mac.Reset()
 		}
-		binary.BigEndian.PutUint32(counter[:], i)
-		mac.Write(counter[:])
+		binary.BigEndian.PutUint32(counter, i)
+		mac.Write(counter)
 		mac.Write(fixed)
 		out = out[copy(out, mac.Sum(block[:0])):]
 	}
-	clear(block[:])
+	clear(block)
 }
