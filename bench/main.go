@@ -41,6 +41,8 @@ type options struct {
 	ledger    string
 	// keys and grants are how many suite scale has.
 	keys, grants int
+	// calls is what the name of a call has in it that suite scale measures; empty: all.
+	calls string
 }
 
 // ceilingRole is the argument with which bench starts itself as the ceiling.
@@ -63,6 +65,7 @@ func main() {
 	flag.Float64Var(&o.eventRate, "event-rate", 100, "events a second in those records, by their own clock")
 	flag.IntVar(&o.keys, "keys", 100_000, "KMS keys of suite scale, at most what the quota leaves")
 	flag.IntVar(&o.grants, "grants", 1_000_000, "grants of suite scale")
+	flag.StringVar(&o.calls, "calls", "", "what the name of a call has in it that suite scale measures; empty: all")
 	flag.StringVar(&o.ledger, "ledger", "", "folder of the store of suites audit and scale: it is made there unless it is there, and kept; empty: made anew, and removed")
 	flag.Parse()
 	if err := run(o); err != nil {
