@@ -152,7 +152,7 @@ type Pending struct {
 
 // Pending lists the devices that have asked by digits and that nobody has answered, newest first.
 func (a *Admitting) Pending(ctx context.Context) (waiting []Pending, err error) {
-	all, err := listAll(ctx, a.box, prefixPairing)
+	all, _, err := listAll(ctx, a.box, prefixPairing)
 	if err != nil {
 		return nil, fmt.Errorf("household: list pairings: %w", err)
 	}

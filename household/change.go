@@ -130,7 +130,7 @@ func (d *Device) Proposals(ctx context.Context, box Mailbox) (signed [][]byte, e
 	if err := d.Sync(ctx, box); err != nil {
 		return nil, err
 	}
-	all, err := listAll(ctx, box, fmt.Sprintf("%s%010d/", prefixProposal, d.Trust().Pin().Version+1))
+	all, _, err := listAll(ctx, box, fmt.Sprintf("%s%010d/", prefixProposal, d.Trust().Pin().Version+1))
 	if err != nil {
 		return nil, fmt.Errorf("household: list proposals: %w", err)
 	}

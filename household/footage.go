@@ -43,7 +43,11 @@ func (a archive) Newest(ctx context.Context, from, until time.Time) ([]e2ee.Bloc
 			return nil, time.Time{}, err
 		}
 		if n := len(list); n > 0 {
-			return a.at(ctx, list[n-1].Producer)
+			at := list[n-1].Producer
+			if at.Before(start) || !at.Before(until) {
+				return nil, time.Time{}, fmt.Errorf("household: the server lists footage of %s, which was not asked for", at.Format(time.RFC3339Nano))
+			}
+			return a.at(ctx, at)
 		}
 		if !start.After(from) {
 			return nil, time.Time{}, ErrNoFootage
@@ -58,7 +62,7 @@ func (a archive) at(ctx context.Context, at time.Time) ([]e2ee.Block, time.Time,
 		if err != nil {
 			return nil, time.Time{}, err
 		}
-		return BlocksOf(f.Frames), f.Producer, nil
+		return BlocksOf(f.Frames), at, nil
 	}
 	return nil, time.Time{}, ErrNoFootage
 }
@@ -81,8 +85,8 @@ const walkStep = 10 * time.Minute
 
 // walk opens one fragment of each generation that touches [from, until), going back in time: a fragment says when its
 // generation began, so the one before that is the next to open. What does not open is passed over, and the first reason kept.
-// visit is called for each generation opened.
-func walk(ctx context.Context, o *e2ee.Opener, f Footage, from, until time.Time, visit func(e2ee.Report) error) (refused error, err error) {
+// visit is called once for each generation that is opened and not in seen, by its statement's hash.
+func walk(ctx context.Context, o *e2ee.Opener, f Footage, from, until time.Time, seen map[[32]byte]bool, visit func(e2ee.Report) error) (refused error, err error) {
 	step := time.Second
 	for until.After(from) {
 		blocks, at, err := f.Newest(ctx, from, until)
@@ -95,7 +99,11 @@ func walk(ctx context.Context, o *e2ee.Opener, f Footage, from, until time.Time,
 		r, err := openOne(ctx, o, f, blocks)
 		var why *e2ee.Error
 		switch {
+		case err == nil && seen[r.Statement]:
+			// The camera's clock was set back, or the server gives what was not asked for.
+			until, step = at.Add(-step), min(2*step, walkStep)
 		case err == nil:
+			seen[r.Statement] = true
 			if err := visit(r); err != nil {
 				return refused, err
 			}

@@ -185,6 +185,32 @@ func TestHostileCertificatesDoNotKeepGoodOnesAway(t *testing.T) {
 	}
 }
 
+// TestFloodedListingHidesNoCertificate: who may write certificates may write very many, under names that come first.
+func TestFloodedListingHidesNoCertificate(t *testing.T) {
+	h := newHome(t)
+	camera := h.camera()
+	ben := h.viewer("Ben's phone")
+	n := 0
+	flood := func(prefix string, honest []Object) []Object {
+		if prefix != prefixCertificate {
+			return honest
+		}
+		var page []Object
+		for range 1000 {
+			n++
+			page = append(page, Object{Key: fmt.Sprintf("%s%064x/%010d", prefixCertificate, n, 1)})
+		}
+		return page
+	}
+	h.ok(camera.Sync(h.ctx, &liar{Mailbox: h.box, list: flood}))
+	if _, ok := camera.Trust().Certificate(ben.Fingerprint()); !ok {
+		t.Error("the camera does not have Ben's certificate")
+	}
+	if n > maxListed+1000 {
+		t.Errorf("%d objects were listed", n)
+	}
+}
+
 func TestHostileListingsAreBounded(t *testing.T) {
 	h := newHome(t)
 	camera := h.camera()

@@ -70,8 +70,12 @@ func rosterVersion(key string) (uint32, bool) {
 	return uint32(n), ok && err == nil && key == rosterKey(uint32(n))
 }
 
+func certificatePrefix(device e2ee.Fingerprint) string {
+	return fmt.Sprintf("%s%x/", prefixCertificate, device[:])
+}
+
 func certificateKey(device e2ee.Fingerprint, number uint32) string {
-	return fmt.Sprintf("%s%x/%010d", prefixCertificate, device[:], number)
+	return fmt.Sprintf("%s%010d", certificatePrefix(device), number)
 }
 
 // parseCertificateKey reads what certificateKey wrote.
@@ -91,28 +95,34 @@ func grantPrefix(to e2ee.Fingerprint, stream e2ee.StreamID) string {
 	return fmt.Sprintf("%s%x/%x-", prefixGrant, to[:], stream[:])
 }
 
-// maxPages bounds how often a listing goes on: a server could list for ever.
-const maxPages = 64
+const (
+	// maxPages bounds how often a listing goes on: a server could list for ever.
+	maxPages = 64
+	// maxListed bounds how many objects a listing has.
+	maxListed = 1 << 15
+)
 
-// listAll lists all objects under a prefix, up to a bound.
-func listAll(ctx context.Context, box Mailbox, prefix string) ([]Object, error) {
-	var all []Object
+// listAll lists all objects under a prefix, up to a bound: whole says that there are no more.
+func listAll(ctx context.Context, box Mailbox, prefix string) (all []Object, whole bool, err error) {
 	after := ""
 	for range maxPages {
 		page, err := box.List(ctx, prefix, after, 0)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		for _, o := range page {
 			if !strings.HasPrefix(o.Key, prefix) || o.Key <= after {
-				return nil, fmt.Errorf("household: the mailbox lists %q where names after %q were asked for", o.Key, cmp.Or(after, prefix))
+				return nil, false, fmt.Errorf("household: the mailbox lists %q where names after %q were asked for", o.Key, cmp.Or(after, prefix))
 			}
 			after = o.Key
 			all = append(all, o)
 		}
 		if len(page) == 0 {
-			return all, nil
+			return all, true, nil
+		}
+		if len(all) >= maxListed {
+			return all[:maxListed], false, nil
 		}
 	}
-	return all, nil
+	return all, false, nil
 }

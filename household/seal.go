@@ -90,6 +90,8 @@ type Opener struct {
 	kept   time.Time
 	pinned bool
 	unkept error
+
+	grantBytes int // of all grants that it has
 }
 
 // Opener makes an Opener of a stream for this device, with every key that it ever had and every grant that it holds. adjust,
@@ -121,16 +123,26 @@ func (d *Device) Opener(stream string, adjust func(*e2ee.OpenerConfig)) (*Opener
 	if err != nil {
 		return nil, err
 	}
+	out := &Opener{Opener: o, device: d, stream: stream, pinned: s.Sealed}
 	for _, name := range s.Grants {
 		g, err := d.store.Load(name)
 		if err == nil {
-			err = o.AddGrant(g)
+			err = out.addGrant(g)
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
-	return &Opener{Opener: o, device: d, stream: stream, pinned: s.Sealed}, nil
+	return out, nil
+}
+
+// addGrant is AddGrant, and counts.
+func (o *Opener) addGrant(g []byte) error {
+	if err := o.AddGrant(g); err != nil {
+		return err
+	}
+	o.grantBytes += len(g)
+	return nil
 }
 
 // End is e2ee.Opener.End. What it confirms is written to the folder now and then, and by Close; when that fails, what was

@@ -63,19 +63,20 @@ func randomName() string {
 
 // share walks through the footage and delivers a grant for every so many generations.
 func share(ctx context.Context, f Footage, s Share, open func() (*e2ee.Opener, error), deliver func([]byte) (string, error)) (*Shared, error) {
-	out, until := &Shared{}, s.Until
+	out, until, seen := &Shared{}, s.Until, map[[32]byte]bool{}
 	for {
 		o, err := open()
 		if err != nil {
 			return out, err
 		}
 		n, full := 0, errors.New("enough for one grant")
-		refused, err := walk(ctx, o, f, s.From, until, func(r e2ee.Report) error {
+		refused, err := walk(ctx, o, f, s.From, until, seen, func(r e2ee.Report) error {
 			n++
 			if out.Last.IsZero() {
 				out.Last = r.Capture
 			}
-			out.First, until = r.Begun, earlier(r.Begun, r.Capture)
+			out.First = r.Begun
+			until = earlier(until, earlier(r.Begun, r.Capture))
 			if n == maxPerGrant {
 				return full
 			}

@@ -5,11 +5,13 @@ package household
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/obscura-video/obscura/e2ee"
+	"github.com/obscura-video/obscura/e2ee/e2eetest"
 )
 
 // tape is the archive of a stream in memory.
@@ -249,7 +251,7 @@ func TestLargeClipsBecomeSeveralGrants(t *testing.T) {
 	if len(shared.Objects) < 2 || shared.Generations != 6 {
 		t.Fatalf("%d objects for %d generations", len(shared.Objects), shared.Generations)
 	}
-	all, err := listAll(h.ctx, h.box, prefixGrant)
+	all, _, err := listAll(h.ctx, h.box, prefixGrant)
 	h.ok(err)
 	for _, o := range all {
 		if o.Size > MaxObjectBytes {
@@ -268,4 +270,59 @@ func FuzzParseGuestLink(f *testing.F) {
 			t.Fatal("not each other's inverse")
 		}
 	})
+}
+
+// sameAgain is an archive that gives its newest fragment whatever it is asked for.
+type sameAgain struct {
+	*tape
+	asked int
+}
+
+func (a *sameAgain) Newest(_ context.Context, from, until time.Time) ([]e2ee.Block, time.Time, error) {
+	if a.asked++; a.asked > 10_000 {
+		return nil, time.Time{}, errors.New("asked for ever")
+	}
+	if !from.Before(until) {
+		return nil, time.Time{}, ErrNoFootage
+	}
+	return a.of[len(a.of)-1], until.Add(-time.Millisecond), nil
+}
+
+// TestArchiveThatGivesTheSameAgain: it does not keep anybody busy for ever, nor fill the mailbox.
+func TestArchiveThatGivesTheSameAgain(t *testing.T) {
+	h := newHome(t)
+	camera := h.camera()
+	h.ok(camera.Sync(h.ctx, h.box))
+	a := &sameAgain{tape: &tape{}}
+	h.record(a.tape, h.sealer(camera, "door"), 1, time.Second)
+	_, to, err := NewGuest()
+	h.ok(err)
+	shared, err := h.owner.Share(h.ctx, h.box, a, Share{Stream: "door", From: h.now.Add(-7 * 24 * time.Hour), Until: h.now, To: to, History: true})
+	h.ok(err)
+	if shared.Generations != 1 || len(shared.Objects) != 1 {
+		t.Errorf("%d generations in %d grants", shared.Generations, len(shared.Objects))
+	}
+}
+
+// TestGrantsAreBounded: a server, which can make grants to anybody whose key it knows, fills neither disk nor memory with them, and that
+// there is no room is said.
+func TestGrantsAreBounded(t *testing.T) {
+	h := newHome(t)
+	h.ok(h.camera().Sync(h.ctx, h.box))
+	ben := h.viewer("Ben's phone")
+	h.ok(h.owner.Sync(h.ctx, h.box))
+	to, err := h.owner.Grantee(ben.Fingerprint())
+	h.ok(err)
+	stream := e2ee.StreamIDOf("door")
+	junk := e2eetest.Grant(to, stream, make([]byte, 500<<10/e2eetest.GrantSecretBytes*e2eetest.GrantSecretBytes))
+	for n := range 40 {
+		h.ok(h.box.Put(h.ctx, fmt.Sprintf("%s%016x", grantPrefix(ben.Fingerprint(), stream), n), junk, 0))
+	}
+	taken, err := ben.TakeGrants(h.ctx, h.box, "door")
+	if !errors.Is(err, ErrGrantsFull) || taken*len(junk) > maxGrantBytes+len(junk) {
+		t.Errorf("%d grants of %d bytes taken: %v", taken, len(junk), err)
+	}
+	if _, err := ben.Opener("door", nil); err != nil {
+		t.Error(err)
+	}
 }

@@ -147,7 +147,7 @@ func (d *Device) withheld(ctx context.Context, box Mailbox) error {
 
 // takeCertificates takes the newest certificate of each viewer on the roster.
 func (d *Device) takeCertificates(ctx context.Context, box Mailbox) error {
-	all, err := listAll(ctx, box, prefixCertificate)
+	all, whole, err := listAll(ctx, box, prefixCertificate)
 	if err != nil {
 		return fmt.Errorf("household: list certificates: %w", err)
 	}
@@ -155,19 +155,33 @@ func (d *Device) takeCertificates(ctx context.Context, box Mailbox) error {
 	if err != nil {
 		return err
 	}
+	numbers := certificateNumbers(all)
+	var errs []error
+	for _, m := range r.Members {
+		fp := m.Fingerprint()
+		if m.Role != e2ee.RoleConsumer || fp == d.self() {
+			continue
+		}
+		if !whole { // somebody's flood: look for each by its name
+			have, _ := d.Trust().Certificate(fp)
+			page, err := box.List(ctx, certificatePrefix(fp), certificateKey(fp, have), 0)
+			errs = append(errs, err)
+			numbers = certificateNumbers(page)
+		}
+		errs = append(errs, d.takeCertificatesOf(ctx, box, m.Name, fp, numbers[fp]))
+	}
+	return errors.Join(errs...)
+}
+
+// certificateNumbers are the numbers of the certificates that a listing has, by device.
+func certificateNumbers(list []Object) map[e2ee.Fingerprint][]uint32 {
 	numbers := map[e2ee.Fingerprint][]uint32{}
-	for _, o := range all {
+	for _, o := range list {
 		if fp, n, ok := parseCertificateKey(o.Key); ok {
 			numbers[fp] = append(numbers[fp], n)
 		}
 	}
-	var errs []error
-	for _, m := range r.Members {
-		if fp := m.Fingerprint(); m.Role == e2ee.RoleConsumer && fp != d.self() {
-			errs = append(errs, d.takeCertificatesOf(ctx, box, m.Name, fp, numbers[fp]))
-		}
-	}
-	return errors.Join(errs...)
+	return numbers
 }
 
 // takeCertificatesOf takes a device's newest certificate that is one.

@@ -21,6 +21,8 @@ const (
 	signingName = "mailbox"
 	// callTimeout bounds a call beside what it waits.
 	callTimeout = 20 * time.Second
+	// maxAnswer is more than the largest object in base64, and than a page of names.
+	maxAnswer = 2 << 20
 )
 
 // Credentials sign requests. SessionToken is empty for long-term keys.
@@ -67,7 +69,7 @@ func NewMailbox(s Server, household string) Mailbox {
 	}
 	region := cmp.Or(s.Region, "us-east-1")
 	return &wireBox{name: household, api: mailboxapi.NewClient(protocol.Client{
-		Endpoint: s.Endpoint, HTTP: client,
+		Endpoint: s.Endpoint, HTTP: client, MaxResponse: maxAnswer,
 		Sign: func(r *http.Request, payload []byte) error {
 			k, err := s.Credentials(r.Context())
 			if err != nil {

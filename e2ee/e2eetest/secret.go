@@ -178,19 +178,32 @@ func hint(to e2ee.Fingerprint, s *Statement) []byte {
 
 // Wrap is a recipient's entry of a key package.
 func (s *Secret) Wrap(to e2ee.Fingerprint, public []byte) []byte {
+	return append(hint(to, &s.Statement), seal(to, public, "wrap", s.Statement.Body(), s.GS)...)
+}
+
+// seal is wrap of the format document.
+func seal(to e2ee.Fingerprint, public []byte, what string, context, plain []byte) []byte {
 	pk, err := hpke.MLKEM768X25519().NewPublicKey(public)
 	if err != nil {
 		panic("e2eetest: " + err.Error())
 	}
-	enc, sender, err := hpke.NewSender(pk, hpke.HKDFSHA256(), hpke.AES256GCM(), message("wrap", s.Statement.Body()))
+	enc, sender, err := hpke.NewSender(pk, hpke.HKDFSHA256(), hpke.AES256GCM(), message(what, context))
 	if err != nil {
 		panic("e2eetest: " + err.Error())
 	}
-	sealed, err := sender.Seal(to[:], s.GS)
+	sealed, err := sender.Seal(to[:], plain)
 	if err != nil {
 		panic("e2eetest: " + err.Error())
 	}
-	return append(append(hint(to, &s.Statement), enc...), sealed...)
+	return append(enc, sealed...)
+}
+
+// GrantSecretBytes is the size of a grant's item for a whole generation: its statement's hash, 0, its secret.
+const GrantSecretBytes = 32 + 1 + 32
+
+// Grant makes a grant of items, as anybody can who knows the grantee's key.
+func Grant(to e2ee.Grantee, stream e2ee.StreamID, items []byte) []byte {
+	return seal(to.Fingerprint, to.Key, "grant", stream[:], append([]byte{1}, items...))
 }
 
 // Unwrap opens a recipient's entry in the key package of a fragment's first block, with the seed of its key. ok is false when there is none.

@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// maxResponse bounds a response body that is not streamed, in bytes.
-const maxResponse = 64 << 20
+// DefaultMaxResponse bounds a response body that is not streamed, in bytes, when a Client does not say otherwise.
+const DefaultMaxResponse = 64 << 20
 
 // Client calls operations of a JSON service. It may be used concurrently.
 type Client struct {
@@ -22,6 +22,8 @@ type Client struct {
 	HTTP     *http.Client // nil is http.DefaultClient
 	// Sign adds the signature; payload is the whole body.
 	Sign func(r *http.Request, payload []byte) error
+	// MaxResponse bounds a response body that is not streamed, in bytes: what is longer is an error. 0 is DefaultMaxResponse.
+	MaxResponse int64
 }
 
 // ResponseError is a failure that the service reported. It is an [APIError], so a
@@ -76,7 +78,7 @@ func (c *Client) Do(ctx context.Context, operation string, in, out any) error {
 		return err
 	}
 	defer resp.Body.Close()
-	body, err := readAll(resp.Body, maxResponse)
+	body, err := readAll(resp.Body, cmp.Or(c.MaxResponse, DefaultMaxResponse))
 	if err != nil {
 		return fmt.Errorf("%s: read response: %w", operation, err)
 	}
