@@ -4,6 +4,7 @@ package e2ee
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -285,6 +286,27 @@ func SignedBy(signed []byte, owner Fingerprint) (bool, error) {
 		return false, err
 	}
 	return sr.signers(sr.Roster)[owner], nil
+}
+
+// Endorsers are the owners of the roster in force that have signed one which is to follow it. It says nothing of whether they are enough.
+//
+// Errors: ErrRosterGap, ErrRosterFork when it does not follow; ErrFormat and the like, as ReadRoster.
+func (t *Trust) Endorsers(signed []byte) ([]Fingerprint, error) {
+	sr, err := parseSignedRoster(signed)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	now := t.roster
+	t.mu.Unlock()
+	switch {
+	case sr.Version != now.Version+1:
+		return nil, refuse(ErrRosterGap, "have %d, got %d", now.Version, sr.Version)
+	case sr.Previous != now.hash:
+		return nil, refuse(ErrRosterFork, "roster %d follows another %d", sr.Version, now.Version)
+	}
+	good := sr.signers(now.Roster)
+	return slices.SortedFunc(maps.Keys(good), func(a, b Fingerprint) int { return bytes.Compare(a[:], b[:]) }), nil
 }
 
 // Next returns a copy of the roster to edit and sign as the following version.

@@ -3,11 +3,14 @@
 package household
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -124,9 +127,18 @@ func proposalKey(version uint32, hash [32]byte, by e2ee.Fingerprint) string {
 	return fmt.Sprintf("%s%010d/%x/%x", prefixProposal, version, hash[:16], by[:])
 }
 
-// Proposals are the rosters that await signatures to follow the one in force, of each the copy with the most. They are
-// verified only as far as ReadRoster goes: look at what they say before Cosign.
-func (d *Device) Proposals(ctx context.Context, box Mailbox) (signed [][]byte, err error) {
+// maxProposals bounds how many proposals are looked at.
+const maxProposals = 256
+
+// Proposal is a roster that awaits signatures to follow the one in force.
+type Proposal struct {
+	Signed []byte
+	By     []e2ee.Member // owners of the roster in force who have signed it
+}
+
+// Proposals are the rosters that await signatures, of each the copy with the most. An owner has signed each of them: look at
+// what it says before Cosign.
+func (d *Device) Proposals(ctx context.Context, box Mailbox) (waiting []Proposal, err error) {
 	if err := d.Sync(ctx, box); err != nil {
 		return nil, err
 	}
@@ -134,25 +146,39 @@ func (d *Device) Proposals(ctx context.Context, box Mailbox) (signed [][]byte, e
 	if err != nil {
 		return nil, fmt.Errorf("household: list proposals: %w", err)
 	}
-	_, mine := d.Trust().Roster()
-	best := map[[32]byte][]byte{}
-	for _, o := range all {
+	best := map[[32]byte]Proposal{}
+	for _, o := range all[:min(len(all), maxProposals)] {
 		b, err := box.Get(ctx, o.Key, 0)
 		if err != nil {
 			return nil, fmt.Errorf("household: proposal: %w", err)
 		}
-		r, hash, err := e2ee.ReadRoster(b)
-		if err != nil || r.Previous != mine || r.Version != d.Trust().Pin().Version+1 {
+		p, hash, ok := d.proposal(b)
+		if !ok {
 			continue // somebody's garbage, or of another past
 		}
-		if len(b) > len(best[hash]) {
-			best[hash] = b
+		if old := best[hash]; len(p.By) > len(old.By) || len(p.By) == len(old.By) && len(b) < len(old.Signed) {
+			best[hash] = p
 		}
 	}
-	for _, b := range best {
-		signed = append(signed, b)
+	return slices.SortedFunc(maps.Values(best), func(a, b Proposal) int { return bytes.Compare(a.Signed, b.Signed) }), nil
+}
+
+// proposal reads a proposal; not ok is one that no owner has signed, or that does not follow.
+func (d *Device) proposal(signed []byte) (p Proposal, hash [32]byte, ok bool) {
+	by, err := d.Trust().Endorsers(signed)
+	if err != nil || len(by) == 0 {
+		return p, hash, false
 	}
-	return signed, nil
+	if _, hash, err = e2ee.ReadRoster(signed); err != nil {
+		return p, hash, false
+	}
+	r, _ := d.Trust().Roster()
+	p.Signed = signed
+	for _, fp := range by {
+		m, _ := MemberOf(r, fp)
+		p.By = append(p.By, m)
+	}
+	return p, hash, true
 }
 
 // Cosign adds this owner's signature to a proposal, and posts the roster when there are enough.

@@ -107,7 +107,7 @@ func TestTwoOwnersMustSign(t *testing.T) {
 	if len(waiting) != 1 {
 		t.Fatalf("%d proposals", len(waiting))
 	}
-	h.ok(kit.Cosign(h.ctx, h.box, waiting[0]))
+	h.ok(kit.Cosign(h.ctx, h.box, waiting[0].Signed))
 	h.ok(h.owner.Sync(h.ctx, h.box))
 	if r, _ := h.owner.Roster(); r.Threshold != 2 || r.Version != v+1 {
 		t.Fatalf("threshold %d in version %d", r.Threshold, r.Version)
@@ -117,12 +117,23 @@ func TestTwoOwnersMustSign(t *testing.T) {
 	}
 	// Rubbish under the proposals' names is left alone.
 	h.ok(h.box.Put(h.ctx, proposalKey(v+2, [32]byte{1}, e2ee.Fingerprint{}), []byte("rubbish"), 0))
+	// So is what no owner has signed; and a copy with more signatures that are none does not stand in the way of a good one.
+	mallory := h.create("mallory", Kind{Owner: true, Consumer: true})
+	h.ok(h.box.Put(h.ctx, proposalKey(v+2, [32]byte{2}, e2ee.Fingerprint{}), h.signAs(mallory, h.owner.Trust()), 0))
+	honest, err := h.owner.Proposals(h.ctx, h.box)
+	h.ok(err)
+	padded := honest[0].Signed
+	for range 15 {
+		padded, err = e2ee.CosignRoster(padded, mallory.Identity(e2ee.RoleOwner))
+		h.ok(err)
+	}
+	h.ok(h.box.Put(h.ctx, proposalKey(v+2, [32]byte{3}, e2ee.Fingerprint{}), padded, 0))
 	waiting, err = kit.Proposals(h.ctx, h.box)
 	h.ok(err)
-	if len(waiting) != 1 {
+	if len(waiting) != 1 || len(waiting[0].By) != 1 || waiting[0].By[0].Name != "ana-laptop" {
 		t.Fatalf("%d proposals", len(waiting))
 	}
-	h.ok(kit.Cosign(h.ctx, h.box, waiting[0]))
+	h.ok(kit.Cosign(h.ctx, h.box, waiting[0].Signed))
 	h.ok(h.owner.Sync(h.ctx, h.box))
 	if got := h.owner.Trust().Pin().Version; got != v+2 {
 		t.Fatalf("version %d", got)
@@ -202,7 +213,7 @@ func TestPairingThatTwoOwnersMustSign(t *testing.T) {
 	cosign := func() {
 		waiting, err := kit.Proposals(h.ctx, h.box)
 		h.ok(err)
-		h.ok(kit.Cosign(h.ctx, h.box, waiting[0]))
+		h.ok(kit.Cosign(h.ctx, h.box, waiting[0].Signed))
 	}
 	cosign()
 	d := h.create("Front door", Kind{Producer: true})

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -83,12 +84,12 @@ func rosterCosign(ctx context.Context, t *terminal, h *householdFlags, yes bool)
 	if err != nil {
 		return err
 	}
-	for _, signed := range waiting {
-		r, _, err := e2ee.ReadRoster(signed)
+	for _, p := range waiting {
+		r, _, err := e2ee.ReadRoster(p.Signed)
 		if err != nil {
 			return err
 		}
-		t.note("Roster v%d would:\n%s", r.Version, strings.Join(differences(now, r), "\n"))
+		t.note("Roster v%d, signed by %s, would:\n%s", r.Version, joinNames(p.By), strings.Join(differences(now, r), "\n"))
 		if !yes {
 			if !t.canAsk() {
 				return usageError{errors.New("there is no terminal to ask on: give --yes")}
@@ -101,7 +102,7 @@ func rosterCosign(ctx context.Context, t *terminal, h *householdFlags, yes bool)
 				continue
 			}
 		}
-		if err := m.Cosign(ctx, m.box, signed); err != nil {
+		if err := m.Cosign(ctx, m.box, p.Signed); err != nil {
 			return m.explain(what, err)
 		}
 		fmt.Fprintf(t.out, "Signed. Roster v%d: %s\n", r.Version, countMembers(r))
@@ -110,17 +111,35 @@ func rosterCosign(ctx context.Context, t *terminal, h *householdFlags, yes bool)
 	return nil
 }
 
+func joinNames(members []e2ee.Member) string {
+	names := make([]string, len(members))
+	for i := range members {
+		names[i] = members[i].Name
+	}
+	return strings.Join(names, " and ")
+}
+
 // differences says in lines what a roster changes.
 func differences(from, to *e2ee.Roster) (lines []string) {
 	say := func(format string, args ...any) { lines = append(lines, "  "+fmt.Sprintf(format, args...)) }
 	for _, m := range to.Members {
-		switch old, ok := household.MemberOf(from, m.Fingerprint()); {
-		case !ok:
-			say("add %s (%s, %s)", m.Name, sayRole(m.Role), m.Fingerprint())
-		case !old.NotAfter.Equal(m.NotAfter):
+		old, ok := household.MemberOf(from, m.Fingerprint())
+		if !ok {
+			say("add %s (%s, %s) for %s%s", m.Name, sayRole(m.Role), m.Fingerprint(), sayScope(m), sayUntil(m))
+			continue
+		}
+		switch {
+		case old.NotAfter.Equal(m.NotAfter):
+		case m.NotAfter.IsZero():
+			say("let the membership of %s go on without end", m.Name)
+		default:
 			say("end the membership of %s:%s", m.Name, sayUntil(m))
-		case old.Name != m.Name || len(old.Streams) != len(m.Streams):
-			say("change the entry of %s to %s, %s", old.Name, m.Name, count(len(m.Streams), "stream", "streams"))
+		}
+		if old.Name != m.Name {
+			say("call %s %s", old.Name, m.Name)
+		}
+		if !sameStreams(old.Streams, m.Streams) {
+			say("let %s have %s instead of %s", m.Name, sayScope(m), sayScope(old))
 		}
 	}
 	for _, m := range from.Members {
@@ -140,8 +159,30 @@ func differences(from, to *e2ee.Roster) (lines []string) {
 	if to.NoRecovery && !from.NoRecovery {
 		say("give up the recovery kit")
 	}
+	if from.GenerationLife != to.GenerationLife {
+		say("have cameras use one secret for %s", to.GenerationLife)
+	}
 	if len(lines) == 0 {
 		say("change nothing")
 	}
 	return lines
+}
+
+// sayScope is which streams a member is for. The roster has their hashes alone: of these the first bytes.
+func sayScope(m e2ee.Member) string {
+	if len(m.Streams) == 0 {
+		return "all streams"
+	}
+	ids := make([]string, len(m.Streams))
+	for i, s := range m.Streams {
+		ids[i] = fmt.Sprintf("%x", s[:4])
+	}
+	return count(len(ids), "stream", "streams") + " (" + strings.Join(ids, ", ") + ")"
+}
+
+func sameStreams(a, b []e2ee.StreamID) bool {
+	in := func(list []e2ee.StreamID) func(e2ee.StreamID) bool {
+		return func(s e2ee.StreamID) bool { return !slices.Contains(list, s) }
+	}
+	return len(a) == len(b) && !slices.ContainsFunc(a, in(b)) && !slices.ContainsFunc(b, in(a))
 }
