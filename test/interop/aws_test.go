@@ -5,6 +5,7 @@ package interop
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"os"
@@ -280,11 +281,12 @@ func TestAWSCommandWithAToken(t *testing.T) {
 	arn := path(c.run("", "iam", "create-open-id-connect-provider", "--url", issuer.URL, "--client-id-list", "app"), "OpenIDConnectProviderArn")
 	c.run("", "iam", "create-role", "--role-name", "web", "--assume-role-policy-document",
 		`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Federated":"`+arn+`"},"Action":"sts:AssumeRoleWithWebIdentity"}}`)
+	session := rand.Text() // of its own: aws keeps a role's credentials under the user's home, by this name, and would use those of an earlier server
 	c.env = []string{
 		"AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull, "AWS_ROLE_ARN=arn:aws:iam::000000000000:role/web",
-		"AWS_WEB_IDENTITY_TOKEN_FILE=" + token, "AWS_ROLE_SESSION_NAME=night", "AWS_ENDPOINT_URL_STS=" + s.API, "AWS_ENDPOINT_URL=" + s.API,
+		"AWS_WEB_IDENTITY_TOKEN_FILE=" + token, "AWS_ROLE_SESSION_NAME=" + session, "AWS_ENDPOINT_URL_STS=" + s.API, "AWS_ENDPOINT_URL=" + s.API,
 	}
-	if got := path(c.run("", "sts", "get-caller-identity"), "Arn"); got != "arn:aws:sts::000000000000:assumed-role/web/night" {
+	if got := path(c.run("", "sts", "get-caller-identity"), "Arn"); got != "arn:aws:sts::000000000000:assumed-role/web/"+session {
 		t.Errorf("caller is %q", got)
 	}
 }
