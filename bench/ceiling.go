@@ -42,6 +42,10 @@ func serveCeiling(dir string) error {
 	if err != nil {
 		return err
 	}
+	bare, err := primitives()
+	if err != nil {
+		return err
+	}
 	failed := make(chan error, 3)
 	listen := func(protocols ...string) net.Listener {
 		l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: protocols})
@@ -58,7 +62,7 @@ func serveCeiling(dir string) error {
 	r := &relay{viewers: map[string]chan net.Conn{}}
 	go func() { failed <- accept(sinkAt, s.serve) }()
 	go func() { failed <- accept(relayAt, r.serve) }()
-	go func() { failed <- http.Serve(echoAt, http.HandlerFunc(echo)) }()
+	go func() { failed <- http.Serve(echoAt, &echo{bare}) }()
 	at := controlAddresses{
 		Sink: sinkAt.Addr().String(), Relay: relayAt.Addr().String(), Echo: echoAt.Addr().String(), Certificate: der,
 	}

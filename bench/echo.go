@@ -6,8 +6,10 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
+	"strings"
 
 	kmsapi "github.com/obscura-video/obscura/internal/awsapi/kms"
 )
@@ -33,8 +35,16 @@ type echoOut struct {
 	SigningAlgorithm    string `json:",omitempty"`
 }
 
-// echo reads a KMS request and answers in the shape and size of its response, without a look at who asks.
-func echo(w http.ResponseWriter, r *http.Request) {
+// workPath is where an echo runs the primitive, too.
+const workPath = "/work"
+
+// echo reads a KMS request and answers in the shape and size of its response, without a look at who asks. Below workPath
+// it runs the primitive first, the outcome of which nobody sees: the least that any server which does so has to do.
+type echo struct {
+	primitives map[string]func() error
+}
+
+func (e *echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return
@@ -44,13 +54,32 @@ func echo(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	out, err := json.Marshal(echoed(r.Header.Get("X-Amz-Target"), &in))
+	target := r.Header.Get("X-Amz-Target")
+	if strings.HasPrefix(r.URL.Path, workPath) {
+		if err := e.work(target, &in); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+	}
+	out, err := json.Marshal(echoed(target, &in))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 	_, _ = w.Write(out) // the client sees it
+}
+
+func (e *echo) work(target string, in *echoIn) error {
+	name := strings.TrimPrefix(target, "TrentService.")
+	if name == "Sign" {
+		name = in.SigningAlgorithm
+	}
+	primitive, ok := e.primitives[name]
+	if !ok {
+		return fmt.Errorf("no primitive of %s", name)
+	}
+	return primitive()
 }
 
 func echoed(target string, in *echoIn) *echoOut {

@@ -6,38 +6,41 @@ package main
 
 import (
 	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/rsa"
 	"fmt"
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	kmsapi "github.com/obscura-video/obscura/internal/awsapi/kms"
-	"github.com/obscura-video/obscura/internal/seal"
 )
 
-// keys measures KMS calls each second, as a share of what a bare echo and the bare primitive would do one after the
-// other: 1 / (1/echo + 1/primitive). The same client calls both sides; the primitive runs on as many goroutines.
+// keys measures KMS calls each second, as shares of two ceilings: what a bare echo and the bare primitive would do one
+// after the other, 1 / (1/echo + 1/primitive); and what an echo does that also runs the primitive once for each request.
+// The same client calls all of them; the primitive runs on as many goroutines.
 func keys(o options, r *report) error {
 	t, c, stop, err := startBoth(o)
 	if err != nil {
 		return err
 	}
 	defer stop()
+	bare, err := primitives()
+	if err != nil {
+		return err
+	}
 	for _, http2 := range []bool{false, true} {
 		for _, callers := range []int{1, 8, 16} {
 			hs, hc := newHTTP(t.roots, callers, http2), newHTTP(c.roots, callers, http2)
+			ceiling := func(path string) *kmsapi.Client {
+				return kmsapi.NewClient(newClient("https://"+c.Echo+path, hc, t.creds, t.at.Region, "kms"))
+			}
 			b := keyBench{
-				options: o, report: r, callers: callers, over: "HTTP/1.1",
+				options: o, report: r, callers: callers, over: "HTTP/1.1", primitives: bare,
 				server: kmsapi.NewClient(t.client("kms", t.at.API, hs)), serverPID: t.cmd.Process.Pid,
-				echo: kmsapi.NewClient(newClient("https://"+c.Echo, hc, t.creds, t.at.Region, "kms")), echoPID: c.cmd.Process.Pid,
+				echo: ceiling(""), worker: ceiling(workPath), ceilingPID: c.cmd.Process.Pid,
 			}
 			if http2 {
 				b.over = "HTTP/2"
@@ -62,19 +65,21 @@ func closeAll(clients ...*http.Client) {
 type keyCase struct {
 	name string
 	call func(*kmsapi.Client) error
-	// primitive is what the operation is for, without all else.
-	primitive func() error
+	// primitive is the name of what the operation is for, without all else; slow says that it takes longer than an echo.
+	primitive string
 	slow      bool
 }
 
 // keyBench measures with one number of callers over one protocol.
 type keyBench struct {
 	options
-	report             *report
-	callers            int
-	over               string
-	server, echo       *kmsapi.Client
-	serverPID, echoPID int
+	report     *report
+	callers    int
+	over       string
+	primitives map[string]func() error
+	// worker is the echo that runs the primitive.
+	server, echo, worker  *kmsapi.Client
+	serverPID, ceilingPID int
 }
 
 func (b keyBench) run() error {
@@ -91,35 +96,40 @@ func (b keyBench) run() error {
 }
 
 func (b keyBench) measure(k keyCase) error {
+	name := fmt.Sprintf("%s, %s, %d callers", k.name, b.over, b.callers)
+	if !strings.Contains(name, b.calls) {
+		return nil
+	}
 	sides := []contender{
 		{call: func() error { return k.call(b.server) }, pid: b.serverPID},
-		{call: func() error { return k.call(b.echo) }, pid: b.echoPID},
-		{call: k.primitive},
+		{call: func() error { return k.call(b.echo) }, pid: b.ceilingPID},
+		{call: func() error { return k.call(b.worker) }, pid: b.ceilingPID},
+		{call: b.primitives[k.primitive]},
 	}
 	if err := turns(b.rounds, b.callers, b.round/2, sides); err != nil {
 		return err
 	}
-	server, echo, primitive := sides[0], sides[1], sides[2]
+	server, echo, worker, primitive := sides[0], sides[1], sides[2], sides[3]
 	ideal := make([]float64, len(echo.rates))
 	for i := range ideal {
 		ideal[i] = 1 / (1/echo.rates[i] + 1/primitive.rates[i])
 	}
-	name := fmt.Sprintf("%s, %s, %d callers", k.name, b.over, b.callers)
 	b.report.add(result{
-		Suite: "kms", Case: name, Unit: "calls/s", Server: server.rates, Ceiling: ideal, Echo: echo.rates, Primitive: primitive.rates,
+		Suite: "kms", Case: name, Unit: "calls/s", Server: server.rates, Ceiling: ideal, Measured: worker.rates,
+		Echo: echo.rates, Primitive: primitive.rates,
 	})
 	if b.callers != tailCallers {
 		return nil
 	}
-	b.report.add(result{Suite: "kms", Case: name + ", processor", Unit: "µs", Server: server.busy, Ceiling: echo.busy})
-	b.report.add(result{Suite: "kms", Case: name + ", client's", Unit: "µs", Server: server.own, Ceiling: echo.own})
+	b.report.add(result{Suite: "kms", Case: name + ", processor", Unit: "µs", Server: server.busy, Ceiling: echo.busy, Measured: worker.busy})
+	b.report.add(result{Suite: "kms", Case: name + ", client's", Unit: "µs", Server: server.own, Ceiling: echo.own, Measured: worker.own})
 	tails := slices.Clone(echo.tails)
-	if k.slow { // the primitive alone takes longer than an echo
+	if k.slow {
 		for i := range tails {
 			tails[i] += primitive.tails[i]
 		}
 	}
-	b.report.add(result{Suite: "kms", Case: name + ", p99", Unit: "ms", Server: server.tails, Ceiling: tails})
+	b.report.add(result{Suite: "kms", Case: name + ", p99", Unit: "ms", Server: server.tails, Ceiling: tails, Measured: worker.tails})
 	return nil
 }
 
@@ -199,22 +209,17 @@ func keyCases(server *kmsapi.Client) ([]keyCase, error) {
 	}
 	for _, s := range []struct {
 		spec, algorithm string
-		primitive       func() (func() error, error)
 		slow            bool
 	}{
-		{kmsapi.KeySpecEccNistP256, kmsapi.SigningAlgorithmSpecEcdsaSha256, ecdsaSign, false},
-		{kmsapi.KeySpecRsa2048, kmsapi.SigningAlgorithmSpecRsassaPkcs1V15Sha256, rsaSign, true},
+		{kmsapi.KeySpecEccNistP256, kmsapi.SigningAlgorithmSpecEcdsaSha256, false},
+		{kmsapi.KeySpecRsa2048, kmsapi.SigningAlgorithmSpecRsassaPkcs1V15Sha256, true},
 	} {
 		id, err := create(s.spec, kmsapi.KeyUsageTypeSignVerify)
 		if err != nil {
 			return nil, err
 		}
-		primitive, err := s.primitive()
-		if err != nil {
-			return nil, err
-		}
 		in := &kmsapi.SignInput{KeyId: id, Message: make([]byte, 32), MessageType: new(kmsapi.MessageTypeDigest), SigningAlgorithm: &s.algorithm}
-		cases = append(cases, keyCase{"Sign " + s.spec, func(c *kmsapi.Client) error { _, err := c.Sign(ctx, in); return err }, primitive, s.slow})
+		cases = append(cases, keyCase{"Sign " + s.spec, func(c *kmsapi.Client) error { _, err := c.Sign(ctx, in); return err }, s.algorithm, s.slow})
 	}
 	return cases, nil
 }
@@ -222,62 +227,17 @@ func keyCases(server *kmsapi.Client) ([]keyCase, error) {
 func sealCases(ctx context.Context, server *kmsapi.Client, id *string) ([]keyCase, error) {
 	purpose := map[string]string{"purpose": "bench"}
 	generate := &kmsapi.GenerateDataKeyInput{KeyId: id, KeySpec: new(kmsapi.DataKeySpecAes256), EncryptionContext: purpose}
-	encrypt := &kmsapi.EncryptInput{KeyId: id, Plaintext: make([]byte, 1024), EncryptionContext: purpose}
+	encrypt := &kmsapi.EncryptInput{KeyId: id, Plaintext: make([]byte, sealedBytes), EncryptionContext: purpose}
 	sealed, err := server.Encrypt(ctx, encrypt)
 	if err != nil {
 		return nil, err
 	}
 	decrypt := &kmsapi.DecryptInput{CiphertextBlob: sealed.CiphertextBlob, KeyId: id, EncryptionContext: purpose}
-	key, err := newSealKey()
-	if err != nil {
-		return nil, err
-	}
-	open, err := openOnce(key, 1024)
-	if err != nil {
-		return nil, err
-	}
 	return []keyCase{
-		{"GenerateDataKey", func(c *kmsapi.Client) error { _, err := c.GenerateDataKey(ctx, generate); return err }, func() error {
-			var plain [32]byte
-			rand.Read(plain[:])
-			return sealOnce(key, plain[:])
-		}, false},
-		{"Encrypt 1 KiB", func(c *kmsapi.Client) error { _, err := c.Encrypt(ctx, encrypt); return err }, func() error {
-			return sealOnce(key, encrypt.Plaintext)
-		}, false},
-		{"Decrypt 1 KiB", func(c *kmsapi.Client) error { _, err := c.Decrypt(ctx, decrypt); return err }, open, false},
+		{"GenerateDataKey", func(c *kmsapi.Client) error { _, err := c.GenerateDataKey(ctx, generate); return err }, "GenerateDataKey", false},
+		{"Encrypt 1 KiB", func(c *kmsapi.Client) error { _, err := c.Encrypt(ctx, encrypt); return err }, "Encrypt", false},
+		{"Decrypt 1 KiB", func(c *kmsapi.Client) error { _, err := c.Decrypt(ctx, decrypt); return err }, "Decrypt", false},
 	}, nil
-}
-
-func newSealKey() (*seal.Key, error) {
-	material := make([]byte, seal.KeySize)
-	rand.Read(material) // never fails
-	return seal.NewKey(material)
-}
-
-func sealOnce(key *seal.Key, plain []byte) error {
-	var nonce [seal.NonceSize]byte
-	rand.Read(nonce[:]) // never fails
-	_, err := key.Seal(nil, &nonce, plain, nil)
-	return err
-}
-
-func openOnce(key *seal.Key, n int) (func() error, error) {
-	var nonce [seal.NonceSize]byte
-	sealed, err := key.Seal(nil, &nonce, make([]byte, n), nil)
-	return func() error { _, err := key.Open(nil, &nonce, sealed, nil); return err }, err
-}
-
-func ecdsaSign() (func() error, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	digest := make([]byte, 32)
-	return func() error { _, err := ecdsa.SignASN1(rand.Reader, key, digest); return err }, err
-}
-
-func rsaSign() (func() error, error) {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	digest := make([]byte, 32)
-	return func() error { _, err := rsa.SignPKCS1v15(nil, key, crypto.SHA256, digest); return err }, err
 }
 
 // rate calls from n goroutines for a while and returns calls each second. The first tenth is for warming up.

@@ -41,7 +41,7 @@ type options struct {
 	ledger    string
 	// keys and grants are how many suite scale has.
 	keys, grants int
-	// calls is what the name of a call has in it that suite scale measures; empty: all.
+	// calls is what the name of a case has in it that suites kms and scale measure; empty: all.
 	calls string
 }
 
@@ -65,7 +65,7 @@ func main() {
 	flag.Float64Var(&o.eventRate, "event-rate", 100, "events a second in those records, by their own clock")
 	flag.IntVar(&o.keys, "keys", 100_000, "KMS keys of suite scale, at most what the quota leaves")
 	flag.IntVar(&o.grants, "grants", 1_000_000, "grants of suite scale")
-	flag.StringVar(&o.calls, "calls", "", "what the name of a call has in it that suite scale measures; empty: all")
+	flag.StringVar(&o.calls, "calls", "", "what the name of a case has in it that suites kms and scale measure, say 'HTTP/1.1, 8 callers'; empty: all")
 	flag.StringVar(&o.ledger, "ledger", "", "folder of the store of suites audit and scale: it is made there unless it is there, and kept; empty: made anew, and removed")
 	flag.Parse()
 	if err := run(o); err != nil {
@@ -133,7 +133,9 @@ type result struct {
 	// Server and Ceiling have one value for each round, in the order in which they were measured.
 	Server  []float64 `json:"server"`
 	Ceiling []float64 `json:"ceiling,omitempty"`
-	// Echo and Primitive are what the ceiling of suite kms is made of.
+	// Measured is the second ceiling of suite kms: the echo that runs the primitive.
+	Measured []float64 `json:"measured,omitempty"`
+	// Echo and Primitive are what the first one is made of.
 	Echo      []float64 `json:"echo,omitempty"`
 	Primitive []float64 `json:"primitive,omitempty"`
 }
@@ -144,7 +146,7 @@ func newReport(w io.Writer) *report {
 	m.Load = firstLine("/proc/loadavg")
 	r := &report{w: w, Date: time.Now().UTC(), Machine: m}
 	fmt.Fprintf(w, "%s, %d cores, Linux %s, %s, load %s\n", m.CPU, m.Cores, m.Kernel, m.Go, m.Load)
-	fmt.Fprintf(w, "%-8s %-46s %12s %12s %7s  %s\n", "", "", "server", "ceiling", "share", "unit")
+	r.line("", "", "server", "ceiling", "share", "measured", "share", "unit")
 	return r
 }
 
@@ -166,14 +168,22 @@ func cpuModel() string {
 
 func (r *report) add(one result) {
 	r.Results = append(r.Results, one)
-	s := median(one.Server)
-	if len(one.Ceiling) == 0 {
-		fmt.Fprintf(r.w, "%-8s %-46s %12.2f %12s %7s  %s\n", one.Suite, one.Case, s, "", "", one.Unit)
-		return
+	ceiling, share := one.against(one.Ceiling)
+	measured, ofMeasured := one.against(one.Measured)
+	r.line(one.Suite, one.Case, fmt.Sprintf("%.2f", median(one.Server)), ceiling, share, measured, ofMeasured, one.Unit)
+}
+
+// against is a ceiling and the server's share of it as the table shows them.
+func (one *result) against(ceiling []float64) (value, share string) {
+	if len(ceiling) == 0 {
+		return "", ""
 	}
-	c := median(one.Ceiling)
-	share := fmt.Sprintf("%.0f %%", 100*s/c)
-	fmt.Fprintf(r.w, "%-8s %-46s %12.2f %12.2f %7s  %s\n", one.Suite, one.Case, s, c, share, one.Unit)
+	c := median(ceiling)
+	return fmt.Sprintf("%.2f", c), fmt.Sprintf("%.0f %%", 100*median(one.Server)/c)
+}
+
+func (r *report) line(suite, name, server, ceiling, share, measured, ofMeasured, unit string) {
+	fmt.Fprintf(r.w, "%-8s %-46s %12s %12s %7s %12s %7s  %s\n", suite, name, server, ceiling, share, measured, ofMeasured, unit)
 }
 
 func (r *report) save(dir string) error {
