@@ -163,7 +163,15 @@ func runCamera(ctx context.Context, t *terminal, o *cameraOptions, conn *connect
 	if refused := home.refusal(o.stream, sent); refused != nil {
 		return refused
 	}
-	return o.outcome(conn, sent, closed, interrupted, context.Cause(ctx))
+	if err := o.outcome(conn, sent, closed, interrupted, context.Cause(ctx)); err != nil {
+		return err
+	}
+	end := "the input has ended"
+	if interrupted {
+		end = "stopped"
+	}
+	t.note("%s: %s; %s durable", o.stream, end, count(int(p.Stats().Persisted), "fragment is", "fragments are"))
+	return nil
 }
 
 // outcome says how it ended. What was interrupted is done only if it could not have ended by itself.

@@ -288,11 +288,15 @@ func (j *joiner) countdown() *progress {
 	left := func() time.Duration {
 		return max(time.Until(j.begun.Add(e2ee.PairingLife)), 0).Truncate(time.Second)
 	}
+	what := "a scan"
+	if j.o.digits {
+		what = "an admin"
+	}
 	return j.t.startProgress(func() string {
 		d := left()
-		return fmt.Sprintf("waiting for a scan ...  %d:%02d left            (Ctrl-C cancels; nothing has been changed)",
-			int(d.Minutes()), int(d.Seconds())%60)
-	}, func() string { return fmt.Sprintf("waiting=scan left=%s", left()) })
+		return fmt.Sprintf("waiting for %s ...  %d:%02d left            (Ctrl-C cancels; nothing has been changed)",
+			what, int(d.Minutes()), int(d.Seconds())%60)
+	}, func() string { return fmt.Sprintf("waiting=%q left=%s", what, left()) })
 }
 
 // confirm shows the digits, and asks whether the owner's screen says that they match.
@@ -339,7 +343,7 @@ func (j *joiner) printPaired() error {
 	}
 	fmt.Fprintln(j.t.out, "paired.   Undo: "+j.o.line(j.t, undo))
 	if j.o.camera {
-		j.t.note("next:  %s", j.o.line(j.t, "obscura camera --e2ee --stream "+streamFor(me)+" --input demo"))
+		j.t.note("next:  %s", j.o.line(j.t, "obscura camera --e2ee --stream "+streamFor(me)+" --input demo --loop"))
 	} else {
 		j.t.note("next:  %s", j.o.line(j.t, "obscura view --stream front-door --output now.mp4"))
 	}
