@@ -232,7 +232,12 @@ func (f *evidenceFacts) printVerdict(row func(name, format string, args ...any))
 
 // say is a time in the maker's zone, and in UTC.
 func (f *evidenceFacts) say(at time.Time) string {
-	return at.In(f.zone).Format("2006-01-02 15:04:05.000 MST") + at.UTC().Format(" (15:04:05Z)")
+	there := at.In(f.zone)
+	text := there.Format("2006-01-02 15:04:05.000 MST")
+	if _, offset := there.Zone(); offset != 0 {
+		text += at.UTC().Format(" (15:04:05Z)")
+	}
+	return text
 }
 
 // printable is a text with parts from a hostile file or person, as a terminal may be shown it: in one line, without tabs.
