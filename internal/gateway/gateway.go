@@ -305,10 +305,12 @@ func (x *exchange) observe() (code string) {
 		code = "AccessDenied"
 	case api:
 		code = e.ErrorCode()
+	case Left(x.r.Context(), x.err):
+		code = CallerLeft
 	default:
 		code = "InternalFailure"
 		var begun *protocol.BegunError
-		if !errors.As(x.err, &begun) && !errors.Is(x.err, context.Canceled) {
+		if !errors.As(x.err, &begun) {
 			g.Log.Error("call failed", "operation", x.operation(), "request", x.id, "error", x.err)
 		}
 	}
@@ -316,6 +318,15 @@ func (x *exchange) observe() (code string) {
 		g.Observer.ObserveCall(x.service.SigningName, x.op.Name, code, g.Now().Sub(x.start))
 	}
 	return code
+}
+
+// CallerLeft is the code, for metrics, of a call whose caller went away before it was answered.
+const CallerLeft = "CallerLeft"
+
+// Left says whether err is that the caller of a request with ctx went away, which is no fault of the server's. The same
+// error for a caller who is still there is one: somebody else's end has reached him.
+func Left(ctx context.Context, err error) bool {
+	return ctx.Err() != nil && errors.Is(err, context.Canceled)
 }
 
 func (x *exchange) operation() string {

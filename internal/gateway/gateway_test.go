@@ -6,10 +6,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +34,7 @@ type keys struct {
 	authorizer access.Authorizer
 	forget     bool // to ask the Authorizer
 	panics     bool
+	during     func() error // if not nil, called when it was decided
 }
 
 func (k *keys) DescribeKey(ctx context.Context, in *kms.DescribeKeyInput) (*kms.DescribeKeyOutput, error) {
@@ -40,6 +43,11 @@ func (k *keys) DescribeKey(ctx context.Context, in *kms.DescribeKeyInput) (*kms.
 	}
 	if !k.forget {
 		if err := k.authorizer.Authorize(ctx, access.Request{Action: "kms:DescribeKey", Resource: *in.KeyId}); err != nil {
+			return nil, err
+		}
+	}
+	if k.during != nil {
+		if err := k.during(); err != nil {
 			return nil, err
 		}
 	}
@@ -283,3 +291,43 @@ func TestRefusalsOfStrangersAreOnRecordOnlySoOften(t *testing.T) {
 		}
 	}
 }
+
+// TestCallerWhoLeavesIsNoFault, and one who is still there and gets the end of another's call is: nobody would look
+// for the mistake if it were not in the operator's log.
+func TestCallerWhoLeavesIsNoFault(t *testing.T) {
+	for _, left := range []bool{true, false} {
+		f, log := newFixture(true), new(strings.Builder)
+		f.config.Log = slog.New(slog.NewTextHandler(log, nil))
+		observed := new(codes)
+		f.config.Observer = observed
+		f.Gateway = gateway.New(f.config)
+		ctx, leave := context.WithCancel(t.Context())
+		defer leave()
+		f.server.during = func() error {
+			if left {
+				leave()
+			}
+			return fmt.Errorf("read: %w", context.Canceled)
+		}
+		r := httptest.NewRequestWithContext(ctx, http.MethodPost, "https://obscura.example/", strings.NewReader(describe))
+		r.Header.Set("X-Amz-Target", "TrentService.DescribeKey")
+		ana(r, sigv4.HashBody([]byte(describe)))
+		f.ServeHTTP(httptest.NewRecorder(), r)
+		if logged := strings.Contains(log.String(), "call failed"); logged == left {
+			t.Errorf("caller has left: %v; log:\n%s", left, log)
+		}
+		want := codes{"InternalFailure"}
+		if left {
+			want = codes{gateway.CallerLeft}
+		}
+		if !slices.Equal(*observed, want) || len(f.audit.events) != 1 {
+			t.Errorf("caller has left: %v; metrics have %v, the record %d events", left, *observed, len(f.audit.events))
+		}
+	}
+}
+
+// codes are those of the calls observed.
+type codes []string
+
+// ObserveCall implements gateway.Observer.
+func (c *codes) ObserveCall(_, _, code string, _ time.Duration) { *c = append(*c, code) }

@@ -21,6 +21,7 @@ import (
 	"github.com/obscura-video/obscura/internal/access"
 	"github.com/obscura-video/obscura/internal/audit"
 	"github.com/obscura-video/obscura/internal/awsapi/protocol"
+	"github.com/obscura-video/obscura/internal/gateway"
 	"github.com/obscura-video/obscura/internal/policy"
 	"github.com/obscura-video/obscura/internal/service/iot"
 )
@@ -141,7 +142,7 @@ func (d *devices) call(operation string, do func(context.Context, *http.Request,
 		if auditErr := recordCall(context.WithoutCancel(ctx), d.services.audit, event); auditErr != nil {
 			err = fmt.Errorf("audit of iot:%s: %w", operation, auditErr)
 		}
-		d.observe(operation, err, began)
+		d.observe(r.Context(), operation, err, began)
 		if err != nil {
 			writeDeviceError(w, err, id)
 			return
@@ -171,11 +172,15 @@ func deviceCall(r *http.Request, h iot.Holder, operation, id string, now time.Ti
 	return c
 }
 
-func (d *devices) observe(operation string, err error, began time.Time) {
+func (d *devices) observe(ctx context.Context, operation string, err error, began time.Time) {
 	code := ""
-	if e, ok := errors.AsType[protocol.APIError](err); ok {
+	switch e, api := errors.AsType[protocol.APIError](err); {
+	case err == nil:
+	case api:
 		code = e.ErrorCode()
-	} else if err != nil {
+	case gateway.Left(ctx, err):
+		code = gateway.CallerLeft
+	default:
 		code = "InternalFailure"
 		d.config.Log.Error("device call failed", "operation", operation, "error", err)
 	}

@@ -159,10 +159,22 @@ const (
 	// idleTimeout is how long a connection may wait for its next request.
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 64 << 10
+	// requestTimeout is for header and body together: the longest body has a mebibyte.
+	requestTimeout = time.Minute
+	// answerTimeout is for all that comes after the header: the body, the work, and a client that takes in its answer.
+	answerTimeout = 3 * time.Minute
 )
 
-// newHTTPServer has no timeout for bodies: uploads and downloads of media last for as long as they do, and the
-// services bound them.
+// newClientServer serves those who need not be trusted: whoever sends half a request, or does not take the answer, keeps
+// his connection for so long only. What streams media lifts both timeouts (package protocol); its service bounds it.
+func (s *Server) newClientServer(h http.Handler) *http.Server {
+	hs := s.newHTTPServer(h)
+	hs.ReadTimeout, hs.WriteTimeout = requestTimeout, answerTimeout
+	hs.HTTP2 = &http.HTTP2Config{WriteByteTimeout: answerTimeout}
+	return hs
+}
+
+// newHTTPServer has no timeout for bodies and answers.
 func (s *Server) newHTTPServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,

@@ -35,7 +35,7 @@ func newMetrics() *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "obscura_api_calls_total", Help: "API calls by outcome; code is empty for success.",
+			Name: "obscura_api_calls_total", Help: "API calls by outcome; code is empty for success, CallerLeft when nobody waited for the answer any more.",
 		}, []string{"service", "operation", "code"}),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "obscura_api_call_seconds", Help: "Time from the request's headers to the end of the answer.",

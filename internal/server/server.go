@@ -147,13 +147,13 @@ func (s *Server) Run(ctx context.Context) error {
 
 // serveAll begins to serve every listener.
 func (s *Server) serveAll() {
-	api := s.newHTTPServer(s.gateway)
-	media := s.newHTTPServer(s.gateway)
+	api := s.newClientServer(s.gateway)
+	media := s.newClientServer(s.gateway)
 	admin := s.newHTTPServer(s.adminHandler())
 	for _, l := range []struct {
 		on     net.Listener
 		server *http.Server
-	}{{s.listeners.api, api}, {s.listeners.media, media}, {s.listeners.device, s.newHTTPServer(s.deviceHandler())}, {s.listeners.admin, admin}} {
+	}{{s.listeners.api, api}, {s.listeners.media, media}, {s.listeners.device, s.newClientServer(s.deviceHandler())}, {s.listeners.admin, admin}} {
 		if l.on == nil {
 			continue
 		}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/obscura-video/obscura/internal/awsapi/protocol"
 )
@@ -32,6 +33,8 @@ type AckWriter interface {
 	// WriteAck sends one ack in a piece of its own and flushes it. It does nothing
 	// when the client asked for no acks.
 	WriteAck(a Ack) error
+	// SetWriteDeadline fails what is sent after t, also an ack that waits for the client already.
+	SetWriteDeadline(t time.Time) error
 }
 
 // Ack tells a producer what became of a fragment.
@@ -116,6 +119,9 @@ func (a *ackWriter) start() error {
 	a.err = a.rc.Flush()
 	return a.err
 }
+
+// SetWriteDeadline does not take mu, which an ack that waits holds.
+func (a *ackWriter) SetWriteDeadline(t time.Time) error { return a.rc.SetWriteDeadline(t) }
 
 // WriteAck sends one ack: one write, one flush, hence one chunk, since the C
 // parser refuses a piece above 1024 bytes.

@@ -31,8 +31,15 @@ func (i ingest) PutMedia(ctx context.Context, in *PutMediaInput) error { return 
 // listen serves PutMedia as a gateway does, without any of its checks.
 func listen(t *testing.T, put func(context.Context, *PutMediaInput) error) *httptest.Server {
 	t.Helper()
+	server := unstarted(put)
+	server.Start()
+	t.Cleanup(server.Close)
+	return server
+}
+
+func unstarted(put func(context.Context, *PutMediaInput) error) *httptest.Server {
 	s := New(ingest{put: put})
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		op, _ := s.Operation("PutMedia")
 		req, err := op.Read(w, r, "r-1")
 		if err != nil {
@@ -50,8 +57,6 @@ func listen(t *testing.T, put func(context.Context, *PutMediaInput) error) *http
 			s.WriteError(w, "r-1", err)
 		}
 	}))
-	t.Cleanup(server.Close)
-	return server
 }
 
 const goodHeaders = "x-amzn-stream-name: cam\r\nx-amzn-fragment-timecode-type: RELATIVE\r\nx-amzn-producer-start-timestamp: 1700000000.5\r\n"
@@ -227,6 +232,48 @@ func TestPutMediaErrorAfterAnAckCutsTheConnection(t *testing.T) {
 	}
 	if rest, err := io.ReadAll(p.r); errors.Is(err, os.ErrDeadlineExceeded) || strings.Contains(string(rest), "0\r\n\r\n") {
 		t.Errorf("not cut, or ended as if it were whole: %q, %v", rest, err)
+	}
+}
+
+// TestPutMediaOutlivesTheServersTimeouts, which are for those who ask and are answered.
+func TestPutMediaOutlivesTheServersTimeouts(t *testing.T) {
+	server := unstarted(echo)
+	server.Config.ReadTimeout, server.Config.WriteTimeout = 150*time.Millisecond, 150*time.Millisecond
+	server.Start()
+	t.Cleanup(server.Close)
+	p := dial(t, server, goodHeaders)
+	p.head()
+	for range 3 {
+		time.Sleep(60 * time.Millisecond)
+		p.chunk("x")
+		p.piece()
+	}
+	p.send("0\r\n\r\n")
+	if got := p.piece(); got != "" {
+		t.Errorf("the response goes on with %q", got)
+	}
+}
+
+// TestDeadlineEndsAnAckThatWaitsForItsProducer, who takes nothing any more.
+func TestDeadlineEndsAnAckThatWaitsForItsProducer(t *testing.T) {
+	ended := make(chan error, 1)
+	p := dial(t, listen(t, func(_ context.Context, in *PutMediaInput) error {
+		time.AfterFunc(50*time.Millisecond, func() { _ = in.Acks.SetWriteDeadline(time.Now()) })
+		for {
+			if err := in.Acks.WriteAck(Ack{EventType: AckIdle, FragmentNumber: strings.Repeat("1", 900)}); err != nil {
+				ended <- err
+				return err
+			}
+		}
+	}), goodHeaders)
+	p.head()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it waits still")
 	}
 }
 

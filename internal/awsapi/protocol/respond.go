@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // BegunError is an error that came after the response began: nothing can be said
@@ -165,8 +166,12 @@ func (s *streamWriter) Flush() error {
 	return s.rc.Flush()
 }
 
+// SetWriteDeadline bounds how long the client may take.
+func (s *streamWriter) SetWriteDeadline(t time.Time) error { return s.rc.SetWriteDeadline(t) }
+
 // sendStream runs a stream as the body of the response.
 func sendStream(w http.ResponseWriter, stream Stream) error {
+	withoutTimeouts(w)
 	sw := &streamWriter{w: w, rc: http.NewResponseController(w)}
 	if stream != nil {
 		if err := stream(sw); err != nil {

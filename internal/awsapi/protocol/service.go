@@ -111,12 +111,19 @@ func (s *Service) Operation(name string) (*Operation, bool) {
 func (op *Operation) Read(w http.ResponseWriter, r *http.Request, requestID string) (*Request, error) {
 	req := &Request{HTTP: r, RequestID: requestID, Writer: w}
 	if op.StreamsIn {
+		withoutTimeouts(w)
 		fullDuplex(w, r)
 		return req, nil
 	}
 	body, err := op.Service.readBody(w, r)
 	req.Body = body
 	return req, err
+}
+
+// withoutTimeouts lifts the timeouts of the server for a request that streams: it lasts for as long as it does.
+func withoutTimeouts(w http.ResponseWriter) {
+	rc := http.NewResponseController(w)
+	_ = errors.Join(rc.SetReadDeadline(time.Time{}), rc.SetWriteDeadline(time.Time{})) // a recorder in a test has none
 }
 
 // fullDuplex lets HTTP/1 answer while the body comes; HTTP/2 does so by itself.

@@ -234,6 +234,7 @@ func (s *Service) GetMediaForFragmentList(ctx context.Context, in *archiveapi.Ge
 		}
 		defer s.work.Done()
 		defer context.AfterFunc(s.ctx, func() { conn.cancel(errClosing) })()
+		defer cutLater(ctx, w)()
 		c := s.newConsumer(ctx, operation, st, w)
 		return c.finish(c.list(numbers))
 	}}, nil

@@ -5,6 +5,7 @@ package kinesisvideo
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // A fragment of two seconds at 25 frames of 10 kB, with one live viewer.
@@ -39,3 +40,5 @@ type discard struct{}
 
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 func (discard) Flush() error                { return nil }
+
+func (discard) SetWriteDeadline(time.Time) error { return nil }

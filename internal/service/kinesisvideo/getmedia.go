@@ -65,6 +65,7 @@ func (s *Service) GetMedia(ctx context.Context, in *mediaapi.GetMediaInput) (*me
 		defer context.AfterFunc(s.ctx, func() { conn.cancel(errClosing) })()
 		oldest := time.AfterFunc(maxConnection, func() { conn.cancel(errMaxAge) })
 		defer oldest.Stop()
+		defer cutLater(ctx, w)()
 		c := s.newConsumer(ctx, "GetMedia", st, w)
 		stop := c.watch(conn)
 		err := c.follow(from)

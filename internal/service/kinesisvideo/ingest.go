@@ -269,7 +269,7 @@ func (p *producer) own(st *stream) error {
 	if err != nil {
 		w.Close()
 		if errors.Is(err, errDeleted) { // nobody else removes what Own has made
-			err = errors.Join(err, store.Journal.Drop(p.ctx, st.key()))
+			err = errors.Join(err, store.Journal.Drop(context.WithoutCancel(p.ctx), st.key()))
 		}
 		return err
 	}

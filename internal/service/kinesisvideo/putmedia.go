@@ -46,6 +46,7 @@ func (s *Service) PutMedia(ctx context.Context, in *mediaapi.PutMediaInput) erro
 	defer context.AfterFunc(s.ctx, func() { conn.cancel(errClosing) })()
 	old := s.active.produce(st.ID, conn)
 	defer s.active.leave(st.ID, conn)
+	defer cutLater(ctx, in.Acks)()
 	if old != nil {
 		awaitEnd(old)
 	}

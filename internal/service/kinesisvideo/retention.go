@@ -44,7 +44,8 @@ func (s *Service) UpdateDataRetention(ctx context.Context, in *kvapi.UpdateDataR
 		s.active.interrupt(after.ID, errMoved, false)
 	}
 	if delta < 0 {
-		if err := s.sweepStream(ctx, after); err != nil {
+		// The caller may have gone: what is too old goes all the same.
+		if err := s.sweepStream(context.WithoutCancel(ctx), after); err != nil {
 			// The stream has its new retention, and the sweeper will come by again.
 			s.Logger.ErrorContext(ctx, "old fragments were not deleted", "stream", after.Name, "error", err)
 		}
@@ -119,6 +120,7 @@ func (s *Service) remove(ctx context.Context, id string) error {
 		if err := removeHeaders(ctx, store.DB, id); err != nil {
 			return err
 		}
+		s.tidied.Delete(tidiness{store.Journal, id})
 	}
 	// A fragment that was begun meanwhile may have made one more key.
 	if err := s.shred(ctx, id); err != nil {
@@ -203,15 +205,35 @@ func (s *Service) sweepStream(ctx context.Context, st *stream) error {
 	return errors.Join(err, s.trim(ctx, s.Spool, st, spoolTrim(now)))
 }
 
-// trim deletes the oldest fragments, and then what only they needed.
+// tidiness is a stream in one of the stores.
+type tidiness struct {
+	in *journal.Journal
+	id string
+}
+
+// trim deletes the oldest fragments, and then what only they needed. Where that was cut off, by the end of ctx or of
+// an earlier process, the next call makes up for it: a data key must not outlive what it sealed.
 func (s *Service) trim(ctx context.Context, store Store, st *stream, o journal.TrimOptions) error {
 	n, err := store.Journal.Trim(ctx, st.key(), o)
+	at := tidiness{store.Journal, st.ID}
+	if n > 0 {
+		s.tidied.Delete(at)
+	}
 	if err != nil {
 		return fmt.Errorf("kinesisvideo: trim %s: %w", st.Name, err)
 	}
-	if n == 0 {
+	if _, tidied := s.tidied.Load(at); tidied {
 		return nil
 	}
+	if err := retire(ctx, store, st); err != nil {
+		return err
+	}
+	s.tidied.Store(at, nil)
+	return nil
+}
+
+// retire deletes the headers and data keys that only fragments needed which are gone.
+func retire(ctx context.Context, store Store, st *stream) error {
 	keyID, header := "", uint64(0)
 	for d, err := range store.Journal.Scan(ctx, st.key(), 0, 0) {
 		if err != nil {

@@ -90,6 +90,7 @@ type Service struct {
 	metrics metrics
 	active  registry
 	created atomic.Int64 // the newest creation time given out, Unix milliseconds
+	tidied  sync.Map     // of tidiness: what its fragments needed that are gone is gone too
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelCauseFunc

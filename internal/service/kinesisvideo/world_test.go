@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -223,6 +224,8 @@ func (r *ackRecorder) Start() error {
 	return r.fail
 }
 
+func (r *ackRecorder) SetWriteDeadline(time.Time) error { return nil }
+
 func (r *ackRecorder) WriteAck(a mediaapi.Ack) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -278,12 +281,24 @@ type sink struct {
 	buf     bytes.Buffer
 	flushed int
 	gate    chan struct{} // if not nil, every Write takes from it
+	cut     chan struct{} // if not nil, closed when the deadline is over
 	fail    error
+}
+
+func (s *sink) SetWriteDeadline(t time.Time) error {
+	if s.cut != nil {
+		time.AfterFunc(time.Until(t), func() { close(s.cut) })
+	}
+	return nil
 }
 
 func (s *sink) Write(p []byte) (int, error) {
 	if s.gate != nil {
-		<-s.gate
+		select {
+		case <-s.gate:
+		case <-s.cut:
+			return 0, os.ErrDeadlineExceeded
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
