@@ -25,14 +25,15 @@ import (
 // buildFolder is where Main lets the program be built.
 const buildFolder = "OBSCURA_TEST_BUILD_FOLDER"
 
-// build makes the binary, once in a test process.
+// build makes the binary, once in a test process. What `go run` has linked stays in the build cache, unlike the output of
+// `go build`: the packages that run the program link it once together, and not again before it changes.
 var build = sync.OnceValues(func() (string, error) {
 	name := filepath.Join(os.Getenv(buildFolder), "obscura")
 	if !filepath.IsAbs(name) {
 		return "", errors.New("the package has no TestMain that calls rig.Main")
 	}
-	if out, err := exec.Command("go", "build", "-o", name, "github.com/obscura-video/obscura/cmd/obscura").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	if out, err := exec.Command("go", "run", "-exec", "cp", "github.com/obscura-video/obscura/cmd/obscura", name).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go run: %w\n%s", err, out)
 	}
 	return name, nil
 })
