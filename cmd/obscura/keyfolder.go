@@ -124,7 +124,7 @@ func (k *keyFolder) createBy(t *terminal, kind string, what household.Kind) (*ho
 	}
 	p := k.protector(t, kind, dir, true)
 	if asked, ok := p.(*askedPassphrase); ok { // before anything is written
-		if _, err := asked.StoreKey(make([]byte, 16)); err != nil {
+		if err := asked.askOnce(); err != nil {
 			return nil, explainFolder(dir, err)
 		}
 	}
@@ -175,17 +175,26 @@ type askedPassphrase struct {
 
 // StoreKey derives the store's key from the passphrase.
 func (p *askedPassphrase) StoreKey(salt []byte) ([]byte, error) {
-	if p.asked == nil {
-		b, err := p.ask()
-		if err != nil {
-			return nil, err
-		}
-		if len(bytes.TrimSpace(b)) == 0 {
-			return nil, usageError{errors.New("the passphrase is empty")}
-		}
-		p.asked = b
+	if err := p.askOnce(); err != nil {
+		return nil, err
 	}
 	return e2ee.Passphrase(p.asked).StoreKey(salt)
+}
+
+// askOnce asks for the passphrase where it was not asked for yet.
+func (p *askedPassphrase) askOnce() error {
+	if p.asked != nil {
+		return nil
+	}
+	b, err := p.ask()
+	if err != nil {
+		return err
+	}
+	if len(bytes.TrimSpace(b)) == 0 {
+		return usageError{errors.New("the passphrase is empty")}
+	}
+	p.asked = b
+	return nil
 }
 
 const keyringService = "obscura"

@@ -9,7 +9,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,22 +18,13 @@ import (
 	"github.com/obscura-video/obscura/e2ee"
 	"github.com/obscura-video/obscura/household"
 	"github.com/obscura-video/obscura/producer"
+	"github.com/obscura-video/obscura/test/rig"
 )
-
-// ring is the key that a camera's folder has beside it.
-type ring struct{ dir string }
-
-func (r ring) Get(name string) ([]byte, error) { return os.ReadFile(filepath.Join(r.dir, name)) }
-func (r ring) Set(string, []byte) error        { return errors.New("not here") }
 
 // device opens the keys of a device as the program does.
 func (m *machine) device(name string) *household.Device {
 	m.t.Helper()
-	var p e2ee.Protector = e2ee.Passphrase([]byte("dark room"))
-	if name == "camera" {
-		p = e2ee.KeyringProtector(ring{m.path(name)}, "unlock")
-	}
-	d, err := household.Open(m.path(name), p)
+	d, err := household.Open(m.path(name), rig.Protector(m.path(name), passphrase))
 	if err != nil {
 		m.t.Fatal(err)
 	}

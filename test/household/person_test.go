@@ -33,6 +33,9 @@ func TestMain(m *testing.M) {
 // patience is how long a word is waited for. A passphrase costs a tenth of a second, on a busy machine more.
 const patience = 30 * time.Second
 
+// passphrase is that of all devices but cameras.
+const passphrase = "dark room"
+
 // machine is where devices of the household are: a server's data directory and a home.
 type machine struct {
 	t      *testing.T
@@ -47,7 +50,7 @@ func newMachine(t *testing.T) *machine {
 	dir := t.TempDir()
 	m := &machine{t: t, data: filepath.Join(dir, "data"), home: dir, binary: rig.Binary(t)}
 	m.serverProcess = rig.StartProcess(t, m.data)
-	m.write("passphrase", "dark room\n")
+	m.write("passphrase", passphrase+"\n")
 	return m
 }
 
@@ -69,6 +72,14 @@ func (m *machine) command(device string, args ...string) *exec.Cmd {
 	cmd.Dir = m.home
 	cmd.Env = append(os.Environ(), "HOME="+m.home, "TERM=xterm", "LANG=C.UTF-8", "NO_COLOR=1", "PATH="+filepath.Dir(m.binary))
 	return cmd
+}
+
+// relax spares the commands that follow a device's passphrase, see rig.Relax.
+func (m *machine) relax(device string) {
+	m.t.Helper()
+	if err := rig.Relax(m.path(device), passphrase); err != nil {
+		m.t.Fatal(err)
+	}
 }
 
 // run runs the program without a terminal, and returns its answer and its exit status.

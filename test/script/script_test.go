@@ -38,7 +38,7 @@ func TestProgram(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"serve": serve, "status": status, "alter": alter, "await": await, "occupy": occupy, "append": appendTo,
+			"serve": serve, "status": status, "alter": alter, "await": await, "occupy": occupy, "append": appendTo, "relax": relax,
 		},
 		RequireExplicitExec: true,
 	})
@@ -145,6 +145,14 @@ func appendTo(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	_, err = f.WriteString(args[1] + "\n")
 	ts.Check(errors.Join(err, f.Close()))
+}
+
+// relax DIR FILE spares the commands that follow the passphrase of a device's folder, see rig.Relax.
+func relax(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: relax DIR FILE")
+	}
+	ts.Check(rig.Relax(ts.MkAbs(args[0]), strings.TrimSpace(ts.ReadFile(args[1]))))
 }
 
 // occupy NAME listens on a port of its own and puts its address into the environment.
