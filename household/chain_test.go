@@ -23,6 +23,7 @@ func versions(t *testing.T, chain [][]byte) (v []uint32) {
 // TestChainLeadsFromTheFirstRosterToTheLast: a device that came late gives out the rosters before its own too, and none that a
 // mailbox invents.
 func TestChainLeadsFromTheFirstRosterToTheLast(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	h.camera()
 	fork := h.forkOf(2)

@@ -42,6 +42,7 @@ func (l *liar) List(ctx context.Context, prefix, after string, _ time.Duration) 
 func isRoster(key string, v uint32) bool { return key == rosterKey(v) }
 
 func TestHostileMailboxMovesNobody(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	camera := h.camera()
 	v := h.owner.Trust().Pin().Version
@@ -122,6 +123,7 @@ func (h *home) forkOf(v uint32) []byte {
 }
 
 func TestWithheldRosterIsNoticed(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	camera := h.camera()
 	v := h.owner.Trust().Pin().Version
@@ -150,6 +152,7 @@ func TestWithheldRosterIsNoticed(t *testing.T) {
 }
 
 func TestHostileCertificatesDoNotKeepGoodOnesAway(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	camera, ben := h.camera(), h.viewer("Ben's phone")
 	kits := h.viewer("Kit's phone")
@@ -187,6 +190,7 @@ func TestHostileCertificatesDoNotKeepGoodOnesAway(t *testing.T) {
 
 // TestFloodedListingHidesNoCertificate: who may write certificates may write very many, under names that come first.
 func TestFloodedListingHidesNoCertificate(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	camera := h.camera()
 	ben := h.viewer("Ben's phone")
@@ -212,6 +216,7 @@ func TestFloodedListingHidesNoCertificate(t *testing.T) {
 }
 
 func TestHostileListingsAreBounded(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	camera := h.camera()
 	n := 0
@@ -248,6 +253,7 @@ func TestHostileListingsAreBounded(t *testing.T) {
 // TestFollowGoesOnWithARefusedRoster: a camera must not stop because somebody answers rubbish, and must take the truth when it
 // comes.
 func TestFollowGoesOnAfterRefusals(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	camera := h.camera()
 	v := camera.Trust().Pin().Version
@@ -268,6 +274,7 @@ func TestFollowGoesOnAfterRefusals(t *testing.T) {
 
 // TestOwnerPostsWhatTheMailboxLost: after a server was set up anew, the owner's device brings the rosters back.
 func TestOwnerPostsWhatTheMailboxLost(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	camera := h.camera()
 	h.viewer("Ben's phone")
@@ -282,6 +289,7 @@ func TestOwnerPostsWhatTheMailboxLost(t *testing.T) {
 }
 
 func TestJoinPinsNothingElse(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	pin := PinText(h.owner.Trust().Pin())
 	fork := h.signAs(h.create("mallory", Kind{Owner: true, Consumer: true}), h.owner.Trust())

@@ -182,6 +182,7 @@ func codeOf(err error) e2ee.Code {
 }
 
 func TestFromTheSensorToThePeopleOnTheRoster(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	camera := h.camera("front-door")
 	ben := h.viewer("Ben's phone")
@@ -198,6 +199,7 @@ func TestFromTheSensorToThePeopleOnTheRoster(t *testing.T) {
 }
 
 func TestRemovedViewerSeesNothingFromTheNextFragmentOn(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	camera, ben := h.camera(), h.viewer("Ben's phone")
 	ctx, cancel := context.WithCancel(h.ctx)
@@ -233,6 +235,7 @@ func TestRemovedViewerSeesNothingFromTheNextFragmentOn(t *testing.T) {
 
 // A camera that runs has fetched the viewer's certificate before; it needs it once more.
 func TestViewerThatIsBackSeesAgain(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	camera, ben := h.camera(), h.viewer("Ben's phone")
 	h.ok(camera.Sync(h.ctx, h.box))
@@ -259,6 +262,7 @@ func (h *home) awaitVersion(d *Device, v uint32) {
 }
 
 func TestRestartedCameraSaysWhereItsLastSessionEnded(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	camera := h.camera()
 	h.ok(camera.Sync(h.ctx, h.box))
@@ -274,6 +278,7 @@ func TestRestartedCameraSaysWhereItsLastSessionEnded(t *testing.T) {
 }
 
 func TestViewerRemembersWhatItConfirmed(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	camera := h.camera()
 	h.ok(camera.Sync(h.ctx, h.box))
@@ -299,6 +304,7 @@ func TestViewerRemembersWhatItConfirmed(t *testing.T) {
 }
 
 func TestLinksAreBounded(t *testing.T) {
+	t.Parallel()
 	var links []e2ee.Link
 	for i := range 3 * maxLinks {
 		l := e2ee.Link{Sequence: uint64(i), Capture: time.UnixMilli(int64(i) * 20 * 60 * 1000).UTC()}
@@ -324,6 +330,7 @@ func TestLinksAreBounded(t *testing.T) {
 
 // TestTwoProcessesOneFolder: a viewer that runs must not keep its owner from changing the roster, nor undo it.
 func TestTwoProcessesOneFolder(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	running := h.open(h.owner)
 	camera := h.camera()
@@ -346,6 +353,7 @@ func TestTwoProcessesOneFolder(t *testing.T) {
 
 // TestCrashWhileARosterIsTaken: a process that dies while it takes a roster does not make another one go back.
 func TestCrashWhileARosterIsTaken(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	running, died := h.open(h.owner), h.open(h.owner)
 	v := died.Trust().Pin().Version
@@ -370,6 +378,7 @@ func TestCrashWhileARosterIsTaken(t *testing.T) {
 
 // TestCrashAfterTheTrustWasSaved: of the newest roster the Trust itself is a copy.
 func TestCrashAfterTheTrustWasSaved(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	running := h.open(h.owner)
 	h.viewer("Ben's phone")
@@ -384,6 +393,7 @@ func TestCrashAfterTheTrustWasSaved(t *testing.T) {
 
 // TestPairingThatWasCutOff: of a device that is paired anew the Trust is stored first. Nobody puts the old one back.
 func TestPairingThatWasCutOff(t *testing.T) {
+	t.Parallel()
 	h, other := newHome(t), newHome(t)
 	ben := h.viewer("Ben's phone")
 	running := h.open(ben)
@@ -401,6 +411,7 @@ func TestPairingThatWasCutOff(t *testing.T) {
 }
 
 func TestCertificateIsRenewedAtHalfItsLife(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	camera, ben := h.camera(), h.viewer("Ben's phone")
 	first, err := ben.Certificate()
@@ -420,6 +431,7 @@ func TestCertificateIsRenewedAtHalfItsLife(t *testing.T) {
 }
 
 func TestFolderHoldsOneDevice(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	if _, err := Create(h.owner.dir, quick{}, Kind{Producer: true}); !errors.Is(err, ErrDevice) {
 		t.Errorf("second device: %v", err)
@@ -443,6 +455,7 @@ func TestFolderHoldsOneDevice(t *testing.T) {
 
 // TestTwoProcessesMakeOneDevice: of two that are started at once one makes the device, and the other touches nothing of it.
 func TestTwoProcessesMakeOneDevice(t *testing.T) {
+	t.Parallel()
 	for range 5 {
 		dir := filepath.Join(t.TempDir(), "keys")
 		made := make(chan *Device, 4)
@@ -482,6 +495,7 @@ func (r fileRing) Set(name string, value []byte) error {
 }
 
 func TestHouseholdNamesAreFirstComeFirstServed(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	other := h.create("mallory", Kind{Owner: true, Consumer: true})
 	signed, err := other.Draft(nil)
@@ -492,6 +506,7 @@ func TestHouseholdNamesAreFirstComeFirstServed(t *testing.T) {
 }
 
 func TestInterruptedFoundingGoesOn(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	other := h.create("ana", Kind{Owner: true, Consumer: true})
 	signed, err := other.Draft(h.kit)

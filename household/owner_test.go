@@ -12,6 +12,7 @@ import (
 )
 
 func TestOwnerKeyIsReplaced(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	camera := h.camera()
 	old := h.owner.Identity(e2ee.RoleOwner)
@@ -51,6 +52,7 @@ func (c *crashing) Put(ctx context.Context, key string, body []byte, keep time.D
 
 // TestOwnerRotationSurvivesACrash: the roster got there, the answer did not; the device must find its way to the new key.
 func TestOwnerRotationSurvivesACrash(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	if err := h.owner.RotateOwner(h.ctx, &crashing{Mailbox: h.box, left: 1}); err == nil {
 		t.Fatal("no crash")
@@ -62,6 +64,7 @@ func TestOwnerRotationSurvivesACrash(t *testing.T) {
 }
 
 func TestLastOwnerAndLastKitStay(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	r, err := h.owner.Roster()
 	h.ok(err)
@@ -90,6 +93,7 @@ func TestLastOwnerAndLastKitStay(t *testing.T) {
 }
 
 func TestTwoOwnersMustSign(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	kit := h.viewer("Kit's laptop")
 	h.ok(kit.BecomeOwner())
@@ -142,6 +146,7 @@ func TestTwoOwnersMustSign(t *testing.T) {
 
 // TestOwnersWhoSignAtTheSameTime: the mailbox orders them, and neither's change is lost.
 func TestOwnersWhoSignAtTheSameTime(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	kit := h.viewer("Kit's laptop")
 	h.ok(kit.BecomeOwner())
@@ -185,6 +190,7 @@ func TestOwnersWhoSignAtTheSameTime(t *testing.T) {
 }
 
 func TestUnpairedCameraSealsNoMore(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	camera := h.camera()
 	h.ok(camera.Unpair())
@@ -198,6 +204,7 @@ func TestUnpairedCameraSealsNoMore(t *testing.T) {
 }
 
 func TestPairingThatTwoOwnersMustSign(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	kit := h.viewer("Kit's laptop")
 	h.ok(kit.BecomeOwner())

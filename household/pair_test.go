@@ -38,6 +38,7 @@ func (h *home) both(device, owner func() error) (deviceErr, ownerErr error) {
 }
 
 func TestPairByCode(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	for _, k := range []Kind{{Producer: true}, {Consumer: true}} {
 		d := h.create("new", k)
@@ -120,6 +121,7 @@ func (h *home) digits(box Mailbox, typed func(shown string) string) (d *Device, 
 }
 
 func TestPairByDigits(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	d, dErr, oErr := h.digits(h.box, func(s string) string { return strings.ReplaceAll(s, " ", "") })
 	if dErr != nil || oErr != nil {
@@ -135,6 +137,7 @@ func TestPairByDigits(t *testing.T) {
 }
 
 func TestWrongDigitsAddNobodyAndBothSidesAreTold(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	v := h.owner.Trust().Pin().Version
 	d, dErr, oErr := h.digits(h.box, func(string) string { return "0000000" })
@@ -152,6 +155,7 @@ func TestWrongDigitsAddNobodyAndBothSidesAreTold(t *testing.T) {
 
 // TestServerThatForgesTheReply: the server answers the device in the owner's place, and the owner in the device's.
 func TestServerThatForgesTheReply(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	evil := newHome(t) // the server's own household, to lure the device into
 	middle := &Memory{}
@@ -189,6 +193,7 @@ func TestServerThatForgesTheReply(t *testing.T) {
 }
 
 func TestCodeIsUsedOnce(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	j := h.joining(h.create("Front door", Kind{Producer: true}), h.box)
 	code, err := j.Code()
@@ -207,6 +212,7 @@ func TestCodeIsUsedOnce(t *testing.T) {
 }
 
 func TestCodesThatAreRefused(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	code := func(d *Device) string {
 		c, err := h.joining(d, h.box).Code()
@@ -244,6 +250,7 @@ func TestCodesThatAreRefused(t *testing.T) {
 }
 
 func TestOtherSideGone(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHome(t)
 		d := h.create("Ben's phone", Kind{Consumer: true})
@@ -262,6 +269,7 @@ func TestOtherSideGone(t *testing.T) {
 }
 
 func TestNewDeviceGivesUp(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	j := h.joining(h.create("Ben's phone", Kind{Consumer: true}), h.box)
 	code, err := j.Code()
@@ -291,6 +299,7 @@ func TestNewDeviceGivesUp(t *testing.T) {
 }
 
 func TestOnlyOwnersAdmit(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	ben := h.viewer("Ben's phone")
 	_, err := ben.StartAdmit(h.ctx, h.box)
@@ -304,6 +313,7 @@ func TestOnlyOwnersAdmit(t *testing.T) {
 }
 
 func TestChangedKeyIsNotTakenByTheWay(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	old := h.camera()
 	h.ok(old.Sync(h.ctx, h.box))
@@ -344,6 +354,7 @@ func TestChangedKeyIsNotTakenByTheWay(t *testing.T) {
 }
 
 func TestRosterThatChangesWhileADeviceIsPaired(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	j, a := h.joining(h.create("Ben's phone", Kind{Consumer: true}), h.box), h.admitting(h.box)
 	code, err := j.Code()
@@ -359,6 +370,7 @@ func TestRosterThatChangesWhileADeviceIsPaired(t *testing.T) {
 }
 
 func TestRemovedDeviceIsPairedAgain(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	ben := h.viewer("Ben's phone")
 	h.remove("Ben's phone")
@@ -391,6 +403,7 @@ func TestRemovedDeviceIsPairedAgain(t *testing.T) {
 }
 
 func TestJoinEndsWithItsContext(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	j := h.joining(h.create("Ben's phone", Kind{Consumer: true}), h.box)
 	_, err := j.Code()

@@ -52,6 +52,7 @@ func opens(o *e2ee.Opener, a *tape) (n int) {
 }
 
 func TestHourOfFootageIsSharedWithOnePerson(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	camera := h.camera()
 	h.ok(camera.Sync(h.ctx, h.box))
@@ -89,6 +90,7 @@ func TestHourOfFootageIsSharedWithOnePerson(t *testing.T) {
 }
 
 func TestGuestOpensWhatTheLinkIsFor(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	camera := h.camera()
 	h.ok(camera.Sync(h.ctx, h.box))
@@ -148,6 +150,7 @@ func TestGuestOpensWhatTheLinkIsFor(t *testing.T) {
 }
 
 func TestRecoveryDrill(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	camera := h.camera()
 	h.ok(camera.Sync(h.ctx, h.box))
@@ -178,6 +181,7 @@ func TestRecoveryDrill(t *testing.T) {
 
 // TestEverythingIsLostButThePaper: kit and pin from the paper, a new machine, a server that is not trusted.
 func TestEverythingIsLostButThePaper(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	pin := PinText(h.owner.Trust().Pin()) // the roster that the paper names
 	camera := h.camera()
@@ -208,6 +212,7 @@ func TestEverythingIsLostButThePaper(t *testing.T) {
 }
 
 func TestShareSaysWhatItCouldNotOpen(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	camera := h.camera()
 	h.ok(camera.Sync(h.ctx, h.box))
@@ -238,6 +243,7 @@ func TestShareSaysWhatItCouldNotOpen(t *testing.T) {
 
 // TestLargeClipsBecomeSeveralGrants: an object holds eleven days of minutes.
 func TestLargeClipsBecomeSeveralGrants(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	camera := h.camera()
 	h.ok(camera.Sync(h.ctx, h.box))
@@ -290,6 +296,7 @@ func (a *sameAgain) Newest(_ context.Context, from, until time.Time) ([]e2ee.Blo
 
 // TestArchiveThatGivesTheSameAgain: it does not keep anybody busy for ever, nor fill the mailbox.
 func TestArchiveThatGivesTheSameAgain(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	camera := h.camera()
 	h.ok(camera.Sync(h.ctx, h.box))
@@ -307,6 +314,7 @@ func TestArchiveThatGivesTheSameAgain(t *testing.T) {
 // TestGrantsAreBounded: a server, which can make grants to anybody whose key it knows, fills neither disk nor memory with them, and that
 // there is no room is said.
 func TestGrantsAreBounded(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	h.ok(h.camera().Sync(h.ctx, h.box))
 	ben := h.viewer("Ben's phone")

@@ -15,6 +15,7 @@ import (
 
 // TestMailboxThatDoesNotWaitMakesNobodySpin: a server can answer each wait at once; nobody then asks as fast as it can.
 func TestMailboxThatDoesNotWaitMakesNobodySpin(t *testing.T) {
+	t.Parallel()
 	for name, wait := range map[string]func(h *home, box Mailbox, ctx context.Context){
 		"a camera that follows": func(h *home, box Mailbox, ctx context.Context) { _ = h.owner.Follow(ctx, box, nil) },
 		"a device that is paired": func(h *home, box Mailbox, ctx context.Context) {
@@ -91,6 +92,7 @@ func (f *flaky) List(ctx context.Context, prefix, after string, wait time.Durati
 
 // TestPairingOutlivesALostNetwork: each call of either side is lost twice before it gets through.
 func TestPairingOutlivesALostNetwork(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHome(t)
 		h.owner.now = time.Now
@@ -127,6 +129,7 @@ func TestPairingOutlivesALostNetwork(t *testing.T) {
 
 // TestWhatIsRefusedIsNotAskedAgain: no patience for who may not.
 func TestWhatIsRefusedIsNotAskedAgain(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	n := 0
 	box := &liar{Mailbox: h.box, get: func(string, []byte, error) ([]byte, error) {

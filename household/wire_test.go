@@ -12,6 +12,7 @@ import (
 
 // TestEndlessAnswerIsCutOff: what a server sends as an answer takes only so much memory.
 func TestEndlessAnswerIsCutOff(t *testing.T) {
+	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		chunk := []byte(strings.Repeat(" ", 1<<16))
 		for sent := 0; sent < 32<<20 && r.Context().Err() == nil; sent += len(chunk) {

@@ -63,6 +63,7 @@ func mustOpen(t tester, o Options) *Producer {
 }
 
 func TestEverythingPutIsPersistedInOrder(t *testing.T) {
+	t.Parallel()
 	s := newService(t)
 	p := mustOpen(t, s.options())
 	want := clip(50)
@@ -88,6 +89,7 @@ func TestEverythingPutIsPersistedInOrder(t *testing.T) {
 
 // Whatever becomes of connections, what the service has persisted in the end is what was put, each frame once.
 func TestNothingIsLostAndNothingIsDoubled(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
 		plan := rapid.SliceOfN(rapid.IntRange(0, int(refuse)), 0, 12).Draw(r, "fates")
 		refused := rapid.SliceOfN(rapid.Bool(), 0, 4).Draw(r, "refused")
@@ -142,6 +144,7 @@ func kill(p *Producer) {
 }
 
 func TestRefusedFragmentIsSkippedAndReported(t *testing.T) {
+	t.Parallel()
 	s := newService(t)
 	s.decide = func(n int) fate {
 		if n == 1 {
@@ -161,6 +164,7 @@ func TestRefusedFragmentIsSkippedAndReported(t *testing.T) {
 }
 
 func TestTrackWithoutFramesIsLeftOutOfTheHeader(t *testing.T) {
+	t.Parallel()
 	s := newService(t)
 	p := mustOpen(t, s.options())
 	want := clip(8)
@@ -180,6 +184,7 @@ func TestTrackWithoutFramesIsLeftOutOfTheHeader(t *testing.T) {
 }
 
 func TestTimeThatStepsBackGoesOnANewConnection(t *testing.T) {
+	t.Parallel()
 	s := newService(t)
 	p := mustOpen(t, s.options())
 	want := clip(8)
@@ -197,6 +202,7 @@ func TestTimeThatStepsBackGoesOnANewConnection(t *testing.T) {
 }
 
 func TestStreamIsCreatedWhenMissing(t *testing.T) {
+	t.Parallel()
 	s := newService(t)
 	s.exists = false
 	o := s.options()
@@ -212,6 +218,7 @@ func TestStreamIsCreatedWhenMissing(t *testing.T) {
 }
 
 func TestMissingStreamIsAnErrorWithoutCreate(t *testing.T) {
+	t.Parallel()
 	s := newService(t)
 	s.exists = false
 	p := mustOpen(t, s.options())
@@ -224,6 +231,7 @@ func TestMissingStreamIsAnErrorWithoutCreate(t *testing.T) {
 }
 
 func TestStreamWithoutRetentionIsDoneWhenReceived(t *testing.T) {
+	t.Parallel()
 	s := newService(t)
 	s.retention = 0
 	p := mustOpen(t, s.options())
@@ -238,6 +246,7 @@ func TestStreamWithoutRetentionIsDoneWhenReceived(t *testing.T) {
 }
 
 func TestTagsReachTheFragmentOfTheLastFrame(t *testing.T) {
+	t.Parallel()
 	s := newService(t)
 	p := mustOpen(t, s.options())
 	if err := p.Tag("first", "1"); err != nil {
@@ -263,6 +272,7 @@ func TestTagsReachTheFragmentOfTheLastFrame(t *testing.T) {
 }
 
 func TestFullBufferGivesUpTheOldest(t *testing.T) {
+	t.Parallel()
 	s := newService(t)
 	s.refusePut = func(int) error { return protocol.NewError("InternalFailure", 500, "down") }
 	o := s.options()
@@ -286,6 +296,7 @@ func TestFullBufferGivesUpTheOldest(t *testing.T) {
 }
 
 func TestBlockWhenFullWaits(t *testing.T) {
+	t.Parallel()
 	s := newService(t)
 	o := s.options()
 	o.BufferBytes, o.BlockWhenFull = minBufferBytes, true
@@ -304,6 +315,7 @@ func TestBlockWhenFullWaits(t *testing.T) {
 }
 
 func TestBufferSurvivesATornWrite(t *testing.T) {
+	t.Parallel()
 	s := newService(t)
 	o := s.options()
 	dir := t.TempDir()
@@ -343,6 +355,7 @@ func TestBufferSurvivesATornWrite(t *testing.T) {
 }
 
 func TestBufferIsOnesOwnAndItsKeyIsNeeded(t *testing.T) {
+	t.Parallel()
 	s := newService(t)
 	s.refusePut = func(int) error { return protocol.NewError("InternalFailure", 500, "down") }
 	o := s.options()
@@ -366,6 +379,7 @@ func TestBufferIsOnesOwnAndItsKeyIsNeeded(t *testing.T) {
 }
 
 func TestLookUpThatIsDeniedOnlyWarns(t *testing.T) {
+	t.Parallel()
 	s := newService(t)
 	s.noList = true
 	s.decide = func(n int) fate {

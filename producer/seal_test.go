@@ -158,6 +158,7 @@ func fine(frames []Frame) []Frame {
 }
 
 func TestViewerOpensWhatWasPutAndTheServiceSeesNothing(t *testing.T) {
+	t.Parallel()
 	s, h := newService(t), newHousehold(t)
 	s.exists = false
 	o := s.sealedOptions(h)
@@ -233,6 +234,7 @@ func (s *service) contains(words ...string) string {
 
 // The control: the same search finds all of it when nothing is sealed.
 func TestSearchFindsPlainMedia(t *testing.T) {
+	t.Parallel()
 	s := newService(t)
 	p := mustOpen(t, s.options())
 	putAll(t, p, clip(8))
@@ -246,6 +248,7 @@ func TestSearchFindsPlainMedia(t *testing.T) {
 
 // Whatever becomes of connections and of the process, the viewer confirms all that was put, without a gap.
 func TestSealedMediaSurvivesWhatPlainMediaDoes(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
 		plan := rapid.SliceOfN(rapid.IntRange(0, int(refuse)), 0, 8).Draw(r, "fates")
 		restarts := rapid.IntRange(0, 2).Draw(r, "restarts")
@@ -289,6 +292,7 @@ func TestSealedMediaSurvivesWhatPlainMediaDoes(t *testing.T) {
 }
 
 func TestRefusedBeginIsTheCallersToHandle(t *testing.T) {
+	t.Parallel()
 	s, h := newService(t), newHousehold(t)
 	p := mustOpen(t, s.sealedOptions(h))
 	frames := clip(16)
@@ -322,6 +326,7 @@ func TestRefusedBeginIsTheCallersToHandle(t *testing.T) {
 }
 
 func TestBufferHoldsOnlyWhatIsSealed(t *testing.T) {
+	t.Parallel()
 	s, h := newService(t), newHousehold(t)
 	s.refusePut = func(int) error { return protocol.NewError("InternalFailure", 500, "down") }
 	o := s.sealedOptions(h)
@@ -395,6 +400,7 @@ func (f *full) WriteAt(p []byte, off int64) (int, error) {
 }
 
 func TestFragmentIsWholeThoughTheDiskWasFullForAMoment(t *testing.T) {
+	t.Parallel()
 	for left := range 8 {
 		s, h := newService(t), newHousehold(t)
 		p := mustOpen(t, s.sealedOptions(h))
@@ -431,6 +437,7 @@ func TestFragmentIsWholeThoughTheDiskWasFullForAMoment(t *testing.T) {
 }
 
 func TestLinkThatIsNotKeptStopsTheFragmentFromBeingSent(t *testing.T) {
+	t.Parallel()
 	s, h := newService(t), newHousehold(t)
 	p := mustOpen(t, s.sealedOptions(h))
 	frames := clip(12)
@@ -455,6 +462,7 @@ func TestLinkThatIsNotKeptStopsTheFragmentFromBeingSent(t *testing.T) {
 }
 
 func TestIdleFragmentIsSignedAndTheSessionStillEnds(t *testing.T) {
+	t.Parallel()
 	s, h := newService(t), newHousehold(t)
 	timing := fastTiming()
 	timing.idleFragment = 20 * time.Millisecond
@@ -482,6 +490,7 @@ func TestIdleFragmentIsSignedAndTheSessionStillEnds(t *testing.T) {
 }
 
 func TestLostFragmentIsAGap(t *testing.T) {
+	t.Parallel()
 	s, h := newService(t), newHousehold(t)
 	s.decide = func(n int) fate {
 		if n == 1 {
@@ -502,6 +511,7 @@ func TestLostFragmentIsAGap(t *testing.T) {
 }
 
 func TestPlainAndSealedMediaDoNotMixInTheBuffer(t *testing.T) {
+	t.Parallel()
 	s, h := newService(t), newHousehold(t)
 	s.refusePut = func(int) error { return protocol.NewError("InternalFailure", 500, "down") }
 	o := s.options()
@@ -530,6 +540,7 @@ func TestPlainAndSealedMediaDoNotMixInTheBuffer(t *testing.T) {
 }
 
 func TestWhatCannotBeDescribedIsNotSealed(t *testing.T) {
+	t.Parallel()
 	s, h := newService(t), newHousehold(t)
 	for name, tr := range map[string]Track{
 		"a high number": {Number: 16, Type: Video, CodecID: "V_AV1"},

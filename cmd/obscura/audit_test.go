@@ -61,13 +61,13 @@ func report(t *testing.T, args ...string) (r server.AuditReport) {
 }
 
 func TestAuditFromTheCommandLine(t *testing.T) {
-	home(t)
+	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
 	stop := serveAt(t, data, -3*time.Hour)
 	if code, _, stderr := command(t, "audit", "keys", "--data", data); code != exitNotFound || !strings.Contains(stderr, "no key yet") {
 		t.Errorf("keys before the first digest: exit %d, %s", code, stderr)
 	}
-	for deadline := time.Now().Add(10 * time.Second); report(t, "--data", data).Digests == 0; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); report(t, "--data", data).Digests == 0; time.Sleep(50 * time.Millisecond) {
 		stop() // the chain of digests begins with the first look at the clock, which may still be to come
 		stop = serveAt(t, data, 0)
 		if time.Now().After(deadline) {
@@ -127,7 +127,7 @@ func TestAuditFromTheCommandLine(t *testing.T) {
 // lookedUp looks something up until that itself is on the record.
 func lookedUp(t *testing.T, data string) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); mustRun(t, "audit", "lookup", "--data", data) == ""; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); mustRun(t, "audit", "lookup", "--data", data) == ""; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("nothing is recorded")
 		}
@@ -135,7 +135,7 @@ func lookedUp(t *testing.T, data string) {
 }
 
 func TestAuditLookupFindsWhoDidWhat(t *testing.T) {
-	home(t)
+	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
 	stop := serveIn(t, data)
 	defer stop()

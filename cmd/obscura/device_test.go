@@ -73,6 +73,7 @@ func credentialsOf(t *testing.T, dir string) error {
 }
 
 func TestDeviceIsInvitedEnrolsRenewsAndIsRevoked(t *testing.T) {
+	t.Parallel()
 	data, endpoint := serveDevices(t)
 	_, other := serveDevices(t)
 	dir := filepath.Join(t.TempDir(), "door")
@@ -120,6 +121,7 @@ func TestDeviceIsInvitedEnrolsRenewsAndIsRevoked(t *testing.T) {
 }
 
 func TestRenewalSurvivesAPowerCutAtEveryStep(t *testing.T) {
+	t.Parallel()
 	data, endpoint := serveDevices(t)
 	_, token := obscura(t, "", "device", "invite", "door", "--data", data)
 	dir := filepath.Join(t.TempDir(), "door")
@@ -163,6 +165,7 @@ func TestRenewalSurvivesAPowerCutAtEveryStep(t *testing.T) {
 }
 
 func TestDeviceCredentialsAreKeptWhileTheServerIsAway(t *testing.T) {
+	t.Parallel()
 	data, endpoint := serveDevices(t)
 	_, token := obscura(t, "", "device", "invite", "door", "--data", data)
 	dir := filepath.Join(t.TempDir(), "door")
@@ -191,6 +194,7 @@ func TestDeviceCredentialsAreKeptWhileTheServerIsAway(t *testing.T) {
 // TestRunningCameraRenewsItsCertificate: whoever obtains credentials in the last third of the certificate's life gets a
 // new certificate too; a renewal that fails is told, and costs nothing before the end.
 func TestRunningCameraRenewsItsCertificate(t *testing.T) {
+	t.Parallel()
 	data, endpoint := serveDevices(t)
 	_, token := obscura(t, "", "device", "invite", "door", "--data", data)
 	dir := filepath.Join(t.TempDir(), "door")
@@ -231,6 +235,7 @@ func TestRunningCameraRenewsItsCertificate(t *testing.T) {
 
 // TestFailedRenewalIsTold: the camera goes on, and says what the operator has to know while there is time.
 func TestFailedRenewalIsTold(t *testing.T) {
+	t.Parallel()
 	data, endpoint := serveDevices(t)
 	_, token := obscura(t, "", "device", "invite", "door", "--data", data)
 	dir := filepath.Join(t.TempDir(), "door")
@@ -261,14 +266,14 @@ func TestFailedRenewalIsTold(t *testing.T) {
 
 // TestCameraSendsAsADevice: by its certificate alone, to the stream of its own name; nobody has given it an access key.
 func TestCameraSendsAsADevice(t *testing.T) {
-	home(t)
+	t.Parallel()
 	data, endpoint := serveDevices(t)
 	_, token := obscura(t, "", "device", "invite", "door", "--data", data)
 	dir := filepath.Join(t.TempDir(), "door")
 	obscura(t, token, "device", "enroll", "--token-file", "-", "--endpoint", endpoint, "--dir", dir)
 	mustRun(t, "camera", "--device", dir, "--input", "demo", "--fast")
 	file := filepath.Join(t.TempDir(), "a.mkv")
-	mustRun(t, "view", "--data", data, "--stream", "door", "--from", "earliest", "--until-idle", "300ms", "--output", file)
+	mustRun(t, "view", "--data", data, "--stream", "door", "--from", "earliest", "--until-idle", idle, "--output", file)
 	got, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

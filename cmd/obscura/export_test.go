@@ -23,7 +23,7 @@ func readFile(t *testing.T, path string) []byte {
 }
 
 func TestExportWritesAFileForEachStream(t *testing.T) {
-	home(t)
+	t.Parallel()
 	dir := t.TempDir()
 	data, clips := filepath.Join(dir, "data"), filepath.Join(dir, "clips")
 	serveIn(t, data)
@@ -84,6 +84,7 @@ func (h *sealedHome) export(more ...string) (code int, stdout, stderr string) {
 
 // TestEvidenceIsVerifiedOffline: from the camera to somebody who has nothing but the file and a fingerprint.
 func TestEvidenceIsVerifiedOffline(t *testing.T) {
+	t.Parallel()
 	h := newSealedHome(t)
 	h.record("door")
 	owner := h.owner.Identity(e2ee.RoleOwner).Fingerprint().String()

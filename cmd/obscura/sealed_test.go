@@ -22,7 +22,6 @@ type sealedHome struct {
 
 func newSealedHome(t *testing.T) *sealedHome {
 	t.Helper()
-	home(t)
 	dir := t.TempDir()
 	h := &sealedHome{t: t, dir: dir, data: filepath.Join(dir, "data")}
 	serveIn(t, h.data)
@@ -45,7 +44,7 @@ func (h *sealedHome) record(stream string, more ...string) {
 // view runs obscura view from the earliest fragment to the end.
 func (h *sealedHome) view(stream string, more ...string) (code int, stdout, stderr string) {
 	h.t.Helper()
-	return command(h.t, append([]string{"view", "--data", h.data, "--stream", stream, "--from", "earliest", "--until-idle", "300ms", "--keys", h.viewerKeys.dir}, more...)...)
+	return command(h.t, append([]string{"view", "--data", h.data, "--stream", stream, "--from", "earliest", "--until-idle", idle, "--keys", h.viewerKeys.dir}, more...)...)
 }
 
 func says(t *testing.T, text string, words ...string) {
@@ -58,6 +57,7 @@ func says(t *testing.T, text string, words ...string) {
 }
 
 func TestSealedCameraThenViewGivesTheFramesBackConfirmed(t *testing.T) {
+	t.Parallel()
 	h := newSealedHome(t)
 	h.record("door")
 	file := filepath.Join(h.dir, "a.mkv")
@@ -90,7 +90,7 @@ func TestSealedCameraThenViewGivesTheFramesBackConfirmed(t *testing.T) {
 
 func (h *sealedHome) withoutKeys(t *testing.T) {
 	out := filepath.Join(h.dir, "nothing.mkv")
-	args := []string{"view", "--data", h.data, "--stream", "door", "--from", "earliest", "--until-idle", "300ms", "--output", out}
+	args := []string{"view", "--data", h.data, "--stream", "door", "--from", "earliest", "--until-idle", idle, "--output", out}
 	code, _, stderr := command(t, args...)
 	if code != exitNoKey {
 		t.Errorf("exit %d", code)
@@ -107,6 +107,7 @@ func (h *sealedHome) withoutKeys(t *testing.T) {
 }
 
 func TestReadableMediaOfASealedStreamIsRefused(t *testing.T) {
+	t.Parallel()
 	h := newSealedHome(t)
 	h.record("door")
 	if code, _, stderr := h.view("door", "--output", filepath.Join(h.dir, "a.mkv")); code != 0 {
@@ -116,9 +117,9 @@ func TestReadableMediaOfASealedStreamIsRefused(t *testing.T) {
 	other := filepath.Join(h.dir, "other")
 	serveIn(t, other)
 	mustRun(t, "camera", "--data", other, "--stream", "door", "--input", "demo", "--fast")
-	mustRun(t, "view", "--data", other, "--stream", "door", "--from", "earliest", "--until-idle", "300ms", "--output", filepath.Join(h.dir, "control.mkv"))
+	mustRun(t, "view", "--data", other, "--stream", "door", "--from", "earliest", "--until-idle", idle, "--output", filepath.Join(h.dir, "control.mkv"))
 	out := filepath.Join(h.dir, "b.mkv")
-	code, _, stderr := command(t, "view", "--data", other, "--stream", "door", "--from", "earliest", "--until-idle", "300ms", "--keys", h.viewerKeys.dir, "--output", out)
+	code, _, stderr := command(t, "view", "--data", other, "--stream", "door", "--from", "earliest", "--until-idle", idle, "--keys", h.viewerKeys.dir, "--output", out)
 	if code != exitDamaged {
 		t.Errorf("exit %d", code)
 	}
@@ -130,6 +131,7 @@ func TestReadableMediaOfASealedStreamIsRefused(t *testing.T) {
 
 // TestReadableMediaThatACameraMightHaveSealedIsTold: before a stream was ever seen sealed, a server can still be trying.
 func TestReadableMediaThatACameraMightHaveSealedIsTold(t *testing.T) {
+	t.Parallel()
 	h := newSealedHome(t) // its camera may send to all streams
 	mustRun(t, "camera", "--data", h.data, "--stream", "door", "--input", "demo", "--fast")
 	code, _, stderr := h.view("door", "--output", filepath.Join(h.dir, "a.mkv"))
@@ -146,13 +148,14 @@ func TestReadableMediaThatACameraMightHaveSealedIsTold(t *testing.T) {
 		t.Error("it was written")
 	}
 	// Who has no household is told nothing, for there is nothing to tell.
-	code, _, stderr = command(t, "view", "--data", h.data, "--stream", "door", "--from", "earliest", "--until-idle", "300ms", "--output", filepath.Join(h.dir, "c.mkv"))
+	code, _, stderr = command(t, "view", "--data", h.data, "--stream", "door", "--from", "earliest", "--until-idle", idle, "--output", filepath.Join(h.dir, "c.mkv"))
 	if code != 0 || strings.Contains(stderr, "not end-to-end encrypted") {
 		t.Errorf("exit %d\n%s", code, stderr)
 	}
 }
 
 func TestRemovedViewerAndRemovedCameraAreTold(t *testing.T) {
+	t.Parallel()
 	h := newSealedHome(t)
 	h.record("door")
 	remove := func(fp e2ee.Fingerprint) {

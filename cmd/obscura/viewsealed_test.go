@@ -117,6 +117,7 @@ func exitOf(err error) int {
 
 // TestSealedView has one server and one recording for all that a view is to make of it.
 func TestSealedView(t *testing.T) {
+	t.Parallel()
 	h := newSealedHome(t)
 	h.record("door", "--fragment", "4s")
 	whole := h.sealedFragments("door")
@@ -248,7 +249,7 @@ func (h *sealedHome) tellsWhoIsNotOnTheRoster(t *testing.T) {
 		t.Fatal(err)
 	}
 	view := func() (int, string) {
-		code, _, stderr := command(t, "view", "--data", h.data, "--stream", "door", "--from", "earliest", "--until-idle", "300ms", "--keys", late.dir,
+		code, _, stderr := command(t, "view", "--data", h.data, "--stream", "door", "--from", "earliest", "--until-idle", idle, "--keys", late.dir,
 			"--output", filepath.Join(h.dir, "late.mkv"))
 		return code, stderr
 	}
@@ -321,6 +322,7 @@ func TestSilenceIsToldOnceAndOnlyWithoutAnEnd(t *testing.T) {
 
 // TestViewerIsTakenOffWhileItWatches: it sees nothing from the next fragment on, and is told why; the camera goes on for the others.
 func TestViewerIsTakenOffWhileItWatches(t *testing.T) {
+	t.Parallel()
 	h := newSealedHome(t)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
