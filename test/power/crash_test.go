@@ -26,6 +26,7 @@ import (
 	"github.com/obscura-video/obscura/internal/meta/sealed"
 	"github.com/obscura-video/obscura/internal/seal"
 	"github.com/obscura-video/obscura/internal/vfstest"
+	"github.com/obscura-video/obscura/test/rig"
 )
 
 // The crash tests: several writers, on streams that two journals take from each other, on
@@ -34,8 +35,21 @@ import (
 // cut can be judged by itself. A run is repeated with -crash.seed.
 var (
 	crashSeed = flag.Uint64("crash.seed", 0, "seed of the crash tests; 0 is a random one")
-	crashCuts = flag.Int("crash.cuts", 200, "power cuts of TestAcknowledgedEntriesSurvivePowerCuts")
+	crashCuts = flag.Int("crash.cuts", 0, "power cuts of TestAcknowledgedEntriesSurvivePowerCuts; 0 is 80, or 200 where all is required")
 )
+
+// powerCuts is how many there are to be.
+func powerCuts() int {
+	switch {
+	case *crashCuts > 0:
+		return *crashCuts
+	case rig.Full():
+		return 200
+	case testing.Short():
+		return 20
+	}
+	return 80
+}
 
 const crashDir = "/data"
 
@@ -442,10 +456,7 @@ func asIs(db meta.DB) meta.DB { return db }
 func TestAcknowledgedEntriesSurvivePowerCuts(t *testing.T) {
 	const perWorld = 10
 	dice := crashDice(t)
-	total := *crashCuts
-	if testing.Short() {
-		total = 20
-	}
+	total := powerCuts()
 	var acked, takeovers, cuts int
 	var deleted int64
 	for cuts < total {

@@ -112,7 +112,7 @@ func judgeMailbox(c postCut) (wrong []string) {
 func TestAcknowledgedObjectsSurvivePowerCuts(t *testing.T) {
 	dice := crashDice(t)
 	acked, cuts := 0, 0
-	for range max(1, *crashCuts/50) {
+	for range max(1, powerCuts()/50) {
 		for _, c := range runMailbox(t, dice, 5, honest) {
 			for _, problem := range judgeMailbox(c) {
 				t.Errorf("after a cut with %d acknowledged: %s", c.acked, problem)
