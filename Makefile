@@ -2,16 +2,19 @@
 
 GO    ?= go
 BIN   := bin/obscura
+# What the compiler knows of where a server spends its time. It has not Go's own name for it, default.pgo, so that the
+# builds of tests do not compile every package a second time.
+PGO   := cmd/obscura/server.pgo
 # Tests that need these tools are skipped by `go test ./...` where they are missing, and fail here.
 NEEDS := ffmpeg,aws,openssl
 
-.PHONY: help build demo test race lint generate check-generated bench fuzz clean tools
+.PHONY: help build demo test race lint generate check-generated bench profile fuzz clean tools
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 build: ## build bin/obscura
-	@$(GO) build -o $(BIN) ./cmd/obscura
+	@$(GO) build -pgo=$(PGO) -o $(BIN) ./cmd/obscura
 
 demo: build ## start a server and a camera, and show how to watch
 	@$(BIN) demo
@@ -37,6 +40,11 @@ check-generated: ## fail when generated files, go.mod or docs/compat are not cur
 
 bench: build ## measure, by the method in docs/benchmarks.md
 	$(GO) run ./bench
+
+profile: ## make cmd/obscura/server.pgo anew, by ten minutes of load at most
+	rm -rf bin/profiles && mkdir -p bin/profiles
+	$(GO) run -trimpath ./bench -only kms,latency,ingest -calls "8 callers" -rounds 1 -round 6s -out "" -profiles bin/profiles
+	$(GO) tool pprof -proto -output=$(PGO) bin/profiles/*.pprof
 
 tools:
 	@sh scripts/tools.sh $(NEEDS)

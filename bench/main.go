@@ -43,6 +43,8 @@ type options struct {
 	keys, grants int
 	// calls is what the name of a case has in it that suites kms and scale measure; empty: all.
 	calls string
+	// profiles is a folder for processor profiles of servers that this program is itself; empty: the binary is measured.
+	profiles string
 }
 
 // ceilingRole is the argument with which bench starts itself as the ceiling.
@@ -53,6 +55,12 @@ func main() {
 	log.SetPrefix("bench: ")
 	if len(os.Args) > 2 && os.Args[1] == ceilingRole {
 		log.Fatal(serveCeiling(os.Args[2]))
+	}
+	if len(os.Args) > 3 && os.Args[1] == profiledRole {
+		if err := serveProfiled(os.Args[2], os.Args[3]); err != nil {
+			log.Fatal(err)
+		}
+		return
 	}
 	var o options
 	flag.StringVar(&o.binary, "binary", "bin/obscura", "server to measure")
@@ -67,6 +75,7 @@ func main() {
 	flag.IntVar(&o.grants, "grants", 1_000_000, "grants of suite scale")
 	flag.StringVar(&o.calls, "calls", "", "what the name of a case has in it that suites kms and scale measure, say 'HTTP/1.1, 8 callers'; empty: all")
 	flag.StringVar(&o.ledger, "ledger", "", "folder of the store of suites audit and scale: it is made there unless it is there, and kept; empty: made anew, and removed")
+	flag.StringVar(&o.profiles, "profiles", "", "folder for a processor profile of each server that is started; it is this program then, not the binary")
 	flag.Parse()
 	if err := run(o); err != nil {
 		log.Fatal(err)

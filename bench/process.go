@@ -67,8 +67,10 @@ func (t *target) data() string { return filepath.Join(t.dir, "data") }
 
 // launch starts the server over the data directory, which is made when there is none, and waits until it is ready.
 func (t *target) launch(o options) error {
-	t.cmd = exec.Command(o.binary, "serve", "--data", t.data(), "--log-level", "warn",
-		"--listen-api", "127.0.0.1:0", "--listen-media", "127.0.0.1:0", "--listen-device", "off", "--listen-admin", "127.0.0.1:0")
+	var err error
+	if t.cmd, err = serverCommand(o, t.data()); err != nil {
+		return err
+	}
 	log, err := os.Create(filepath.Join(t.dir, "log"))
 	if err != nil {
 		return err
@@ -83,6 +85,15 @@ func (t *target) launch(o options) error {
 		return errors.Join(fmt.Errorf("start %s: %w\n%s", o.binary, err, text), stopProcess(t.cmd))
 	}
 	return nil
+}
+
+func serverCommand(o options, data string) (*exec.Cmd, error) {
+	if o.profiles == "" {
+		return exec.Command(o.binary, "serve", "--data", data, "--log-level", "warn",
+			"--listen-api", "127.0.0.1:0", "--listen-media", "127.0.0.1:0", "--listen-device", "off", "--listen-admin", "127.0.0.1:0"), nil
+	}
+	self, err := os.Executable()
+	return exec.Command(self, profiledRole, data, o.profiles), err
 }
 
 // await waits until the server is ready, and reads where it is and its root credentials.
