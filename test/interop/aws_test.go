@@ -94,6 +94,7 @@ func path(answer map[string]any, names ...string) string {
 
 // TestAWSCommand goes through what an operator does with the aws command, of version 1 or 2.
 func TestAWSCommand(t *testing.T) {
+	t.Parallel()
 	rig.Need(t, "aws", "--version")
 	s := rig.Start(t)
 	c := newCLI(t, s)
@@ -195,7 +196,7 @@ func (c *cli) getMedia(stream string) {
 	}
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
 	want := rig.Frames(stream, 1000, 3, frameBytes)[2][:1000]
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if media, err := os.ReadFile(out); err == nil && bytes.Contains(media, want) {
 			return
 		}
@@ -243,6 +244,7 @@ print("ok")
 
 // TestBoto3 does the same with the SDK for Python, which types the errors by itself.
 func TestBoto3(t *testing.T) {
+	t.Parallel()
 	if exec.Command("python3", "-c", "import boto3").Run() != nil {
 		t.Skip("python3 has no boto3")
 	}
@@ -264,6 +266,7 @@ func TestBoto3(t *testing.T) {
 
 // TestAWSCommandWithAToken: the aws command obtains a role for the token in a file, as it does in a container.
 func TestAWSCommandWithAToken(t *testing.T) {
+	t.Parallel()
 	if !rig.Full() {
 		t.Skip("run where OBSCURA_TEST_REQUIRE says so: each command takes seconds to start")
 	}

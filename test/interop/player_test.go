@@ -85,6 +85,7 @@ func (s *hlsServer) awaitSegments(t *testing.T, n int) {
 // TestPlayersGetTheFootageAsItWas: what ffmpeg reads from the HLS that obscura view serve gives is what was sent, byte for byte, in
 // order and at the same times: of a recording all of it, live from the first segment on.
 func TestPlayersGetTheFootageAsItWas(t *testing.T) {
+	t.Parallel()
 	rig.Need(t, "ffmpeg", "-version")
 	data := filepath.Join(t.TempDir(), "data")
 	server := rig.StartProcess(t, data, "--free-space", "-1")

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/kinesisvideo"
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/service/kinesisvideomedia"
 
@@ -67,6 +68,7 @@ func answer(t *testing.T, flags []string, args ...string) []byte {
 // TestSealedFootageComesBackAsItWas: real footage, sealed by the camera and opened by the viewer, is the same packets, byte for byte, in
 // order, and at the same times, although the server is killed in the middle; ffprobe, given what the server has, finds no codec.
 func TestSealedFootageComesBackAsItWas(t *testing.T) {
+	t.Parallel()
 	rig.Need(t, "ffmpeg", "-version")
 	data := filepath.Join(t.TempDir(), "data")
 	p := rig.StartProcess(t, data, "--free-space", "-1")
@@ -85,7 +87,8 @@ func TestSealedFootageComesBackAsItWas(t *testing.T) {
 	if err := camera.Start(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(2 * time.Second) // inside the first fragment: it comes in real time
+	awaitStream(t, p.Server, "yard")
+	time.Sleep(time.Second) // inside the first fragment: it comes in real time
 	p.Kill()
 	time.Sleep(time.Second / 2)
 	p.Restart()
@@ -94,7 +97,7 @@ func TestSealedFootageComesBackAsItWas(t *testing.T) {
 	}
 	for _, format := range []string{"mkv", "mp4"} {
 		out := filepath.Join(t.TempDir(), "back."+format)
-		answer(t, d.owner, "view", "--stream", "yard", "--from", "earliest", "--until-idle", "1s", "--output", out)
+		answer(t, d.owner, "view", "--stream", "yard", "--from", "earliest", "--until-idle", idle, "--output", out)
 		got := framehash(t, out)
 		for n, w := range compare(sent, got) {
 			if n < 10 {
@@ -107,6 +110,21 @@ func TestSealedFootageComesBackAsItWas(t *testing.T) {
 		t.Error("the server was not killed in the middle")
 	}
 	seesNothing(t, p.Server)
+}
+
+// awaitStream waits until the camera has made its stream: from then on it connects.
+func awaitStream(t *testing.T, s *rig.Server, name string) {
+	t.Helper()
+	c := kinesisvideo.NewFromConfig(s.V2(s.Root))
+	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		_, err := c.DescribeStream(t.Context(), &kinesisvideo.DescribeStreamInput{StreamName: &name})
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
 }
 
 // seesNothing looks at the stream as the server's administrator can.
