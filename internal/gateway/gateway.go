@@ -191,7 +191,7 @@ func (x *exchange) dispatch() error {
 // decided sees to it that an operation's answer was decided upon. An operation that is not built asks
 // nobody, so the question is put here: who may not use it does not learn whether it exists.
 func (x *exchange) decided(err error) error {
-	if x.call.Decided() {
+	if x.call.Decided() || Left(x.r.Context(), err) { // whoever left before it was decided gets nothing anyway
 		return err
 	}
 	if e, ok := errors.AsType[protocol.APIError](err); ok && e.HTTPStatus() == http.StatusNotImplemented {

@@ -295,8 +295,10 @@ func TestRefusalsOfStrangersAreOnRecordOnlySoOften(t *testing.T) {
 // TestCallerWhoLeavesIsNoFault, and one who is still there and gets the end of another's call is: nobody would look
 // for the mistake if it were not in the operator's log.
 func TestCallerWhoLeavesIsNoFault(t *testing.T) {
-	for _, left := range []bool{true, false} {
+	for i := range 4 {
+		left, decided := i%2 == 0, i < 2
 		f, log := newFixture(true), new(strings.Builder)
+		f.server.forget = !decided // as an operation does that first looks at what it is to decide about
 		f.config.Log = slog.New(slog.NewTextHandler(log, nil))
 		observed := new(codes)
 		f.config.Observer = observed
@@ -313,8 +315,8 @@ func TestCallerWhoLeavesIsNoFault(t *testing.T) {
 		r.Header.Set("X-Amz-Target", "TrentService.DescribeKey")
 		ana(r, sigv4.HashBody([]byte(describe)))
 		f.ServeHTTP(httptest.NewRecorder(), r)
-		if logged := strings.Contains(log.String(), "call failed"); logged == left {
-			t.Errorf("caller has left: %v; log:\n%s", left, log)
+		if logged := strings.Contains(log.String(), "level=ERROR"); logged == left {
+			t.Errorf("caller has left: %v, it was decided: %v; log:\n%s", left, decided, log)
 		}
 		want := codes{"InternalFailure"}
 		if left {

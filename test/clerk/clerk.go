@@ -130,6 +130,7 @@ type clerk struct {
 // Office is a clerk for each trade, at work on one server.
 type Office struct {
 	Mail *Mail
+	name string // begins the names of all its items
 
 	desk   sync.RWMutex // held for writing while somebody looks at all ledgers
 	clerks []*clerk
@@ -140,8 +141,12 @@ type Office struct {
 }
 
 // Open gives every trade a clerk, but for those without.
-func Open(s *rig.Server, without ...string) *Office {
-	o := &Office{Mail: NewMail(s)}
+func Open(s *rig.Server, without ...string) *Office { return OpenNamed("", s, without...) }
+
+// OpenNamed is Open of one of several offices at work on one server, by different names.
+func OpenNamed(name string, s *rig.Server, without ...string) *Office {
+	o := &Office{Mail: NewMail(s), name: name}
+	o.Mail.name = name + "clerk"
 	for _, trade := range Trades(o.Mail.Server()) {
 		if slices.Contains(without, trade.Name) {
 			continue
@@ -231,7 +236,7 @@ func (c *clerk) next() *Step {
 	defer c.office.desk.RUnlock()
 	c.current = &Ledger{
 		Trade: c.trade.Name, Facts: Facts{},
-		Item: Item{Name: fmt.Sprintf("%s-%d", c.trade.Name, len(c.ledgers)), Notes: map[string]string{}},
+		Item: Item{Name: fmt.Sprintf("%s%s-%d", c.office.name, c.trade.Name, len(c.ledgers)), Notes: map[string]string{}},
 	}
 	c.ledgers = append(c.ledgers, c.current)
 	return &c.trade.Steps[0]

@@ -5,6 +5,7 @@ package clerk
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -15,7 +16,8 @@ import (
 	"github.com/obscura-video/obscura/test/rig"
 )
 
-// ReadLog reads the names of all management events on record, by the name of their call.
+// ReadLog reads the names of all management events on record, by the name of their call. Behind that of a call that
+// failed stands how, in brackets.
 func ReadLog(ctx context.Context, s *rig.Server) (map[string][]string, error) {
 	log := map[string][]string{}
 	pages := cloudtrail.NewLookupEventsPaginator(cloudtrail.NewFromConfig(s.V2(s.Root)), &cloudtrail.LookupEventsInput{MaxResults: aws.Int32(50)})
@@ -25,9 +27,12 @@ func ReadLog(ctx context.Context, s *rig.Server) (map[string][]string, error) {
 			return nil, err
 		}
 		for _, e := range page.Events {
-			var record struct{ UserAgent, EventName string }
+			var record struct{ UserAgent, EventName, ErrorCode string }
 			if err := json.Unmarshal([]byte(*e.CloudTrailEvent), &record); err != nil {
 				return nil, err
+			}
+			if record.ErrorCode != "" {
+				record.EventName += " (" + record.ErrorCode + ")"
 			}
 			log[record.UserAgent] = append(log[record.UserAgent], record.EventName)
 		}
@@ -51,6 +56,34 @@ func JudgeLog(log map[string][]string, receipts []Receipt, crashes ...time.Time)
 			wrong = append(wrong, r.Call+": "+r.Operation+" was answered and is not on record")
 		case len(events) > 1:
 			wrong = append(wrong, r.Call+": "+r.Operation+" is on record as "+strings.Join(events, ", "))
+		}
+	}
+	return wrong
+}
+
+// JudgeAnswers says which answers a server must not have given to somebody who did nothing wrong: those that say that
+// the fault is its own, and those that took longer than most.
+func JudgeAnswers(receipts []Receipt, most time.Duration) (wrong []string) {
+	for _, r := range receipts {
+		if r.Status >= 500 || r.Took > most {
+			wrong = append(wrong, fmt.Sprintf("%s: %s was answered %d after %v", r.Call, r.Operation, r.Status, r.Took))
+		}
+	}
+	return wrong
+}
+
+// JudgeLeft says what is wrong with an audit log, given the calls of changes that were made although nobody waited for
+// the answer, and what all calls of an office begin with: each such change is on record once and as made, and no call
+// is twice.
+func JudgeLeft(log map[string][]string, made []string, prefix string) (wrong []string) {
+	for _, call := range made {
+		if events := log[call]; len(events) != 1 || strings.Contains(events[0], "(") {
+			wrong = append(wrong, fmt.Sprintf("%s was made, not answered, and is on record as %q", call, events))
+		}
+	}
+	for call, events := range log {
+		if strings.HasPrefix(call, prefix) && len(events) > 1 && !slices.Contains(made, call) {
+			wrong = append(wrong, fmt.Sprintf("%s is on record as %q", call, events))
 		}
 	}
 	return wrong

@@ -27,11 +27,15 @@ type Receipt struct {
 	At        time.Time
 	// Reads says that the call changes nothing, so that its event may follow within a moment.
 	Reads bool
+	// Status is HTTP's, Took the time from the request to the answer's header.
+	Status int
+	Took   time.Duration
 }
 
 // Mail notes every answer of a server.
 type Mail struct {
 	server *rig.Server
+	name   string // begins the names of all calls
 	serial atomic.Int64
 
 	mu       sync.Mutex
@@ -40,7 +44,7 @@ type Mail struct {
 
 // NewMail notes what s answers to those who use Server.
 func NewMail(s *rig.Server) *Mail {
-	m := &Mail{}
+	m := &Mail{name: "clerk"}
 	noting := *s
 	noting.HTTP = &http.Client{Transport: &noter{m, s.HTTP.Transport}}
 	m.server = &noting
@@ -57,7 +61,7 @@ func (m *Mail) Receipts() []Receipt {
 	return m.receipts[:len(m.receipts):len(m.receipts)]
 }
 
-func (m *Mail) newCall() string { return fmt.Sprint("clerk/", m.serial.Add(1)) }
+func (m *Mail) newCall() string { return fmt.Sprint(m.name, "/", m.serial.Add(1)) }
 
 type callKey struct{}
 
@@ -85,11 +89,12 @@ func (n *noter) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	r = r.Clone(r.Context())
 	r.Header.Set("User-Agent", receipt.Call)
+	began := time.Now()
 	resp, err := n.next.RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}
-	receipt.At = time.Now()
+	receipt.At, receipt.Status, receipt.Took = time.Now(), resp.StatusCode, time.Since(began)
 	n.mail.mu.Lock()
 	defer n.mail.mu.Unlock()
 	n.mail.receipts = append(n.mail.receipts, receipt)

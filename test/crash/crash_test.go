@@ -3,7 +3,8 @@
 //lint:file-ignore SA1019 version 1 of the SDK is the one that has the media clients
 
 // Package crash kills the real server, as a power cut would, while cameras send to it, and holds it to its word:
-// what it acknowledged as PERSISTED is there afterwards, once, and as it was sent.
+// what it acknowledged as PERSISTED is there afterwards, once, and as it was sent. It also lets clients go away, which
+// the server must bear without harm to anybody.
 package crash
 
 import (

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -48,6 +50,39 @@ func Binary(t testing.TB) string {
 	return name
 }
 
+// Mutant is the path of the program with a mistake in it, for the control of a test: built from the tree, but for one
+// file of the module in which old, which must be there once, is altered. The package has a TestMain that calls Main.
+func Mutant(t testing.TB, file, old, altered string) string {
+	t.Helper()
+	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file = filepath.Join(strings.TrimSpace(string(root)), filepath.FromSlash(file))
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(string(text), old) != 1 {
+		t.Fatalf("%s does not hold %q once", file, old)
+	}
+	dir := t.TempDir()
+	program, mutant, overlay := filepath.Join(dir, "obscura"), filepath.Join(dir, "mutant.go"), filepath.Join(dir, "overlay.json")
+	list, err := json.Marshal(map[string]map[string]string{"Replace": {file: mutant}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = errors.Join(os.WriteFile(mutant, []byte(strings.Replace(string(text), old, altered, 1)), 0o600), os.WriteFile(overlay, list, 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("go", "build", "-overlay", overlay, "-o", program, "github.com/obscura-video/obscura/cmd/obscura").CombinedOutput()
+	if err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return program
+}
+
 // Main runs the tests of a package that uses Binary, and removes the program afterwards. It returns the exit code.
 func Main(m *testing.M) (code int, err error) {
 	dir, err := os.MkdirTemp("", "obscura-test-")
@@ -67,11 +102,12 @@ func Main(m *testing.M) (code int, err error) {
 // Process is the real server in a process of its own.
 type Process struct {
 	*Server
-	t    testing.TB
-	as   *syscall.SysProcAttr
-	args []string
-	cmd  *exec.Cmd
-	end  chan struct{} // closed when the process has ended
+	t       testing.TB
+	program string
+	as      *syscall.SysProcAttr
+	args    []string
+	cmd     *exec.Cmd
+	end     chan struct{} // closed when the process has ended
 }
 
 // StartProcess runs `obscura serve` over a data directory, on free ports, until the test ends.
@@ -83,8 +119,19 @@ func StartProcess(t testing.TB, data string, args ...string) *Process {
 // StartProcessAs is StartProcess with attributes of the process, such as its user.
 func StartProcessAs(t testing.TB, as *syscall.SysProcAttr, data string, args ...string) *Process {
 	t.Helper()
+	return start(t, Binary(t), as, data, args...)
+}
+
+// StartProgram is StartProcess of another program, such as a Mutant.
+func StartProgram(t testing.TB, program, data string, args ...string) *Process {
+	t.Helper()
+	return start(t, program, nil, data, args...)
+}
+
+func start(t testing.TB, program string, as *syscall.SysProcAttr, data string, args ...string) *Process {
+	t.Helper()
 	listen := []string{"--listen-api", lastingAddress(t), "--listen-media", lastingAddress(t), "--listen-device", lastingAddress(t), "--listen-admin", lastingAddress(t)}
-	p := &Process{t: t, as: as, args: slices.Concat([]string{"serve", "--data", data, "--log-level", "debug"}, args)}
+	p := &Process{t: t, program: program, as: as, args: slices.Concat([]string{"serve", "--data", data, "--log-level", "debug"}, args)}
 	log := new(Log)
 	p.run(log, listen)
 	e := p.awaitEndpoints(data, log)
@@ -119,7 +166,7 @@ func lastingAddress(t testing.TB) string {
 
 func (p *Process) run(log *Log, listen []string) {
 	p.t.Helper()
-	p.cmd = exec.Command(Binary(p.t), slices.Concat(p.args, listen)...)
+	p.cmd = exec.Command(p.program, slices.Concat(p.args, listen)...)
 	p.cmd.Stderr, p.cmd.Stdout, p.cmd.SysProcAttr = log, log, p.as
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
