@@ -77,6 +77,7 @@ func copyTree(t *testing.T, from, to string) {
 }
 
 func TestRecordIsSignedAndVerifiedStoppedAndRunning(t *testing.T) {
+	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
 	keep(t, data, time.Now().Truncate(time.Hour).Add(40*time.Minute-6*time.Hour), 3)
 	r := verified(t, data, AuditKept{})
@@ -86,7 +87,7 @@ func TestRecordIsSignedAndVerifiedStoppedAndRunning(t *testing.T) {
 	w := start(t, data, "") // makes up for the time since
 	w.upload("door", 1)
 	kept := keptOf(t, data, r)
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		again := verified(t, data, kept)
 		if !again.Clean() || !again.Running {
 			t.Fatalf("beside the server: %+v", again)
@@ -101,7 +102,7 @@ func TestRecordIsSignedAndVerifiedStoppedAndRunning(t *testing.T) {
 	// The server notices after a moment that the last verification has ended.
 	var out *Rotation
 	err := error(ErrBusy)
-	for deadline := time.Now().Add(5 * time.Second); err != nil && strings.Contains(err.Error(), ErrBusy.Error()) && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); err != nil && strings.Contains(err.Error(), ErrBusy.Error()) && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		out, err = RotateRoot(t.Context(), RotateConfig{Data: data, Discard: true})
 	}
 	if err != nil || out.Materials == 0 {
@@ -118,6 +119,7 @@ func TestRecordIsSignedAndVerifiedStoppedAndRunning(t *testing.T) {
 // TestNoByteOfTheDiskChangesTheRecordUnseen turns over bytes all over the metadata. Each time, either something is
 // found, or the byte was none of the record's, and it verifies to the very same end.
 func TestNoByteOfTheDiskChangesTheRecordUnseen(t *testing.T) {
+	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
 	keep(t, data, past, 3)
 	keep(t, data, past.Add(3*time.Hour), 2) // so that there are tables as well as a log
@@ -167,6 +169,7 @@ func TestNoByteOfTheDiskChangesTheRecordUnseen(t *testing.T) {
 
 // TestRowsCannotBeDroppedMovedOrSetBackUnseen is somebody who can write the store, but has no key.
 func TestRowsCannotBeDroppedMovedOrSetBackUnseen(t *testing.T) {
+	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
 	keep(t, data, past, 2)
 	older := rowsOf(t, data)
@@ -241,6 +244,7 @@ func digestOf(r *AuditReport) string {
 // TestAnOlderCopyShowsByWhatWasKeptAlone: everything put back as it was is a whole record, so that only what was kept
 // elsewhere tells.
 func TestAnOlderCopyShowsByWhatWasKeptAlone(t *testing.T) {
+	t.Parallel()
 	base := t.TempDir()
 	data, copied := filepath.Join(base, "data"), filepath.Join(base, "older")
 	keep(t, data, past, 2)
@@ -263,6 +267,7 @@ func TestAnOlderCopyShowsByWhatWasKeptAlone(t *testing.T) {
 }
 
 func TestExportIsWholeAndVerifiable(t *testing.T) {
+	t.Parallel()
 	base := t.TempDir()
 	data, to := filepath.Join(base, "data"), filepath.Join(base, "record")
 	keep(t, data, past, 3)

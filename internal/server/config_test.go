@@ -14,6 +14,7 @@ import (
 )
 
 func TestConfigRefusesWhatIsUnsafe(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		change func(*Config)
 		want   string
@@ -37,6 +38,7 @@ func TestConfigRefusesWhatIsUnsafe(t *testing.T) {
 }
 
 func TestAdvertisedURL(t *testing.T) {
+	t.Parallel()
 	bound := &net.TCPAddr{IP: net.ParseIP("127.0.0.1"), Port: 8444}
 	anywhere := &net.TCPAddr{IP: net.IPv6zero, Port: 8444}
 	for _, tc := range []struct {
@@ -58,6 +60,7 @@ func TestAdvertisedURL(t *testing.T) {
 }
 
 func TestForeignFolderIsLeftAlone(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "thesis.txt"), []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
@@ -81,6 +84,7 @@ func TestForeignFolderIsLeftAlone(t *testing.T) {
 }
 
 func TestRootKeyIsNotMadeWhereDataExists(t *testing.T) {
+	t.Parallel()
 	c, err := Config{Data: t.TempDir()}.withDefaults()
 	if err != nil {
 		t.Fatal(err)
@@ -97,6 +101,7 @@ func TestRootKeyIsNotMadeWhereDataExists(t *testing.T) {
 }
 
 func TestMetricNamesAreCloudWatchs(t *testing.T) {
+	t.Parallel()
 	for name, want := range map[string]string{
 		"PutMedia.IncomingBytes":            "put_media_incoming_bytes",
 		"GetHLSMasterPlaylist.Latency":      "get_hls_master_playlist_latency",

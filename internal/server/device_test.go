@@ -160,6 +160,7 @@ func (c *camera) describe(p provided, stream string) string {
 }
 
 func TestEnrolledDeviceReachesItsOwnStreamAlone(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	for _, name := range []string{"door", "yard"} {
 		f.must(f.services.video.CreateStream(f.root, &kvapi.CreateStreamInput{StreamName: &name}))
@@ -178,6 +179,7 @@ func TestEnrolledDeviceReachesItsOwnStreamAlone(t *testing.T) {
 }
 
 func TestRevocationEndsConnectionsAndSessionsAtOnce(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	f.must(f.services.video.CreateStream(f.root, &kvapi.CreateStreamInput{StreamName: ptr("door")}))
 	door := f.enrol("door")
@@ -206,6 +208,7 @@ func TestRevocationEndsConnectionsAndSessionsAtOnce(t *testing.T) {
 }
 
 func TestCredentialProviderRefusesAsAWSDoes(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	door := f.enrol("door")
 	stranger := &camera{fleet: f, name: "door", client: f.client()}
@@ -229,6 +232,7 @@ func TestCredentialProviderRefusesAsAWSDoes(t *testing.T) {
 }
 
 func TestEveryCallOfADeviceIsAudited(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	door := f.enrol("door")
 	door.credentials()
@@ -255,6 +259,7 @@ func TestEveryCallOfADeviceIsAudited(t *testing.T) {
 }
 
 func TestStrangersAreBoundedAndDevicesAreNot(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	door := f.enrol("door")
 	stranger := &camera{fleet: f, name: "door", client: f.client()}
@@ -273,6 +278,7 @@ func TestStrangersAreBoundedAndDevicesAreNot(t *testing.T) {
 }
 
 func TestDeviceCAIsKeptWrapped(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	text, err := os.ReadFile(filepath.Join(f.config.Data, "tls", "device-ca.key"))
 	f.must(text, err)

@@ -73,6 +73,7 @@ func put(tx meta.Tx) error {
 // A change is promised in its own transaction, and what writes its event takes the promise away; one that is not
 // made, or that nobody called for, promises nothing.
 func TestChangeIsPromisedUntilItsEventIsWritten(t *testing.T) {
+	t.Parallel()
 	db := mem.New()
 	store, log := owing(t, db)
 	ctx, call := inCall(t.Context(), "CreateKey")
@@ -109,6 +110,7 @@ func TestChangeIsPromisedUntilItsEventIsWritten(t *testing.T) {
 
 // What a crash cut off is recorded at the next start, once.
 func TestPromiseIsKeptAfterACrash(t *testing.T) {
+	t.Parallel()
 	db := mem.New()
 	store, log := owing(t, db)
 	ctx, _ := inCall(t.Context(), "CreateKey")
@@ -131,6 +133,7 @@ func TestPromiseIsKeptAfterACrash(t *testing.T) {
 // A call that goes on after its event is on record, as PutMedia does, owes nothing for what it changes then: nobody
 // would take the promise away, and the next start would tell of a crash that was none.
 func TestRecordedCallPromisesNothingMore(t *testing.T) {
+	t.Parallel()
 	w := start(t, filepath.Join(t.TempDir(), "data"), "")
 	w.upload("door", 2)
 	w.stop()

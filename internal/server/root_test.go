@@ -60,6 +60,7 @@ func wrappedBy(t *testing.T, data string) []string {
 }
 
 func TestRootKeyRotatesWhileTheServerRuns(t *testing.T) {
+	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
 	w := start(t, data, "")
 	w.upload("door", 2)
@@ -94,6 +95,7 @@ func TestRootKeyRotatesWhileTheServerRuns(t *testing.T) {
 }
 
 func TestRootKeyRotatesOffline(t *testing.T) {
+	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
 	w := start(t, data, "")
 	w.upload("door", 2)
@@ -119,6 +121,7 @@ func TestRootKeyRotatesOffline(t *testing.T) {
 
 // TestEitherRootKeyOpensEverythingWhereverARotationEnds stops a rotation after each of its steps, as a crash would.
 func TestEitherRootKeyOpensEverythingWhereverARotationEnds(t *testing.T) {
+	t.Parallel()
 	origin := filepath.Join(t.TempDir(), "data")
 	w := start(t, origin, "")
 	w.upload("door", 2)
@@ -178,6 +181,7 @@ func TestEitherRootKeyOpensEverythingWhereverARotationEnds(t *testing.T) {
 }
 
 func TestRotationRefusedChangesNothing(t *testing.T) {
+	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
 	w := start(t, data, "")
 	w.upload("door", 1)
@@ -208,6 +212,7 @@ func TestRotationRefusedChangesNothing(t *testing.T) {
 }
 
 func TestFirstStartMakesAProtectedRootKey(t *testing.T) {
+	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
 	c := Config{Data: data, API: Listener{Listen: "127.0.0.1:0"}, Media: Listener{Listen: Off}, Device: Listener{Listen: Off}, Admin: Listener{Listen: Off}}
 	c.Root = words("one")

@@ -25,6 +25,7 @@ func testRoot(t *testing.T) *rootkey.File {
 }
 
 func TestAuthorityIsTheSameAfterARestart(t *testing.T) {
+	t.Parallel()
 	ctx, dir, root, now := context.Background(), t.TempDir(), testRoot(t), time.Now()
 	first, err := openAuthority(ctx, serverAuthority(dir), root, now)
 	if err != nil {
@@ -54,6 +55,7 @@ func TestAuthorityIsTheSameAfterARestart(t *testing.T) {
 }
 
 func TestServerCertificateVerifiesForItsNamesAndRenewsItself(t *testing.T) {
+	t.Parallel()
 	now := time.Now()
 	a, err := openAuthority(context.Background(), serverAuthority(t.TempDir()), testRoot(t), now)
 	if err != nil {

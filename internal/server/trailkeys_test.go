@@ -36,6 +36,7 @@ func codeOf(err error) string {
 // TestATrailsKeyMustLetCloudTrailUseIt: CreateTrail asks the KMS for the key as the caller, and the key's policy
 // whether cloudtrail.amazonaws.com may use it for the very trail.
 func TestATrailsKeyMustLetCloudTrailUseIt(t *testing.T) {
+	t.Parallel()
 	w := start(t, filepath.Join(t.TempDir(), "data"), "")
 	keys, trails := kmsapi.NewClient(w.of("kms")), trailapi.NewClient(w.of("cloudtrail"))
 	made, err := keys.CreateKey(t.Context(), &kmsapi.CreateKeyInput{})
@@ -83,7 +84,7 @@ func TestATrailsKeyMustLetCloudTrailUseIt(t *testing.T) {
 		t.Errorf("a disabled key: %v", err)
 	}
 	var page *trailapi.LookupEventsOutput
-	for deadline := time.Now().Add(5 * time.Second); page == nil || len(page.Events) == 0 && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); page == nil || len(page.Events) == 0 && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		page, err = trails.LookupEvents(t.Context(), &trailapi.LookupEventsInput{LookupAttributes: []*trailapi.LookupAttribute{
 			{AttributeKey: ptr(trailapi.LookupAttributeKeyEventName), AttributeValue: ptr("DescribeKey")},
 		}})

@@ -86,6 +86,7 @@ func theRoot() access.Principal {
 }
 
 func TestStoreOfAnOlderVersion(t *testing.T) {
+	t.Parallel()
 	data := oldStore(t)
 	f, err := Fsck(t.Context(), FsckConfig{Data: data})
 	clean(t, f, err) // before anything was upgraded: so is a backup of it
