@@ -86,10 +86,10 @@ func (w *world) createStream(name string, in kinesisvideo.CreateStreamInput) str
 // eventually tries until it is so, or the test is lost.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if ok() {
 			return
 		}
 	}
-	t.Errorf("not within 5 s: %s", what)
+	t.Errorf("not within 30 s: %s", what)
 }

@@ -133,5 +133,5 @@ func useFootage(t *testing.T, s *rig.Server) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "hall.mkv")
-	program(t, "", "view", "--data", s.Data, "--stream", "hall", "--from", "earliest", "--until-idle", "300ms", "--output", file)
+	program(t, "", "view", "--data", s.Data, "--stream", "hall", "--from", "earliest", "--until-idle", "2500ms", "--output", file)
 }

@@ -83,7 +83,7 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 
 // awaitFile waits until a file is there, or gone, but not longer than until a process has ended.
 func awaitFile(ts *testscript.TestScript, file string, there bool, ended <-chan struct{}) {
-	late := time.After(30 * time.Second)
+	late := time.After(time.Minute)
 	for {
 		if _, err := os.Lstat(file); (err == nil) == there {
 			return
