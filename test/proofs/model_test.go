@@ -32,7 +32,7 @@ var (
 	queryStart  = regexp.MustCompile(`(?m)^query\b`)
 	controlLine = regexp.MustCompile(`(?m)^   ([a-z0-9-]+) breaks ((?:Q\d+ ?)+|nothing: )`)
 	dropped     = regexp.MustCompile(`\(\*- ([a-z0-9-]+) -\*\)`)
-	added       = regexp.MustCompile(`\(\*\+ ([a-z0-9-]+): (.*) \+\*\)`)
+	added       = regexp.MustCompile(`(?m)^ *\(\*\+ ([a-z0-9-]+): (.*) \+\*\)$`)
 )
 
 func readModels(t *testing.T) (all []*model) {
@@ -73,7 +73,7 @@ func (m *model) without(control string) string {
 		if d := dropped.FindStringSubmatch(line); d != nil && d[1] == control {
 			continue
 		}
-		if a := added.FindStringSubmatch(line); a != nil && a[1] == control {
+		if a := added.FindStringSubmatch(strings.TrimSuffix(line, "\n")); a != nil && a[1] == control {
 			line = a[2] + "\n"
 		}
 		out = append(out, line)
@@ -98,6 +98,9 @@ func TestModelsAreWhole(t *testing.T) {
 	for _, m := range readModels(t) {
 		if n := len(queryStart.FindAllString(m.source, -1)); n != len(m.queries) || n == 0 {
 			t.Errorf("%s: %d queries, %d labels", m.name, n, len(m.queries))
+		}
+		if strings.Count(m.source, "(*+ ") != len(added.FindAllString(m.source, -1)) {
+			t.Errorf("%s: a line of a control has more on it", m.name)
 		}
 		marks := m.marks()
 		for _, c := range m.controls {
