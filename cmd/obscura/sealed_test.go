@@ -47,6 +47,13 @@ func (h *sealedHome) view(stream string, more ...string) (code int, stdout, stde
 	return command(h.t, append([]string{"view", "--data", h.data, "--stream", stream, "--from", "earliest", "--until-idle", idle, "--keys", h.viewerKeys.dir}, more...)...)
 }
 
+// of is the same home, for a part of the test.
+func (h *sealedHome) of(t *testing.T) *sealedHome {
+	part := *h
+	part.t = t
+	return &part
+}
+
 func says(t *testing.T, text string, words ...string) {
 	t.Helper()
 	for _, w := range words {
@@ -60,32 +67,30 @@ func TestSealedCameraThenViewGivesTheFramesBackConfirmed(t *testing.T) {
 	t.Parallel()
 	h := newSealedHome(t)
 	h.record("door")
-	file := filepath.Join(h.dir, "a.mkv")
-	code, _, stderr := h.view("door", "--output", file)
-	if code != 0 {
-		t.Fatalf("exit %d\n%s", code, stderr)
+	for name, how := range map[string][]string{
+		"file":        {"--output", filepath.Join(h.dir, "a.mkv")},
+		"provisional": {"--output", "-"}, // as it comes
+		"strict":      {"--output", "-", "--strict"},
+		"mp4":         {"--output", filepath.Join(h.dir, "a.mp4")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if name != "mp4" {
+				t.Parallel() // after it: no more than three may watch at once
+			}
+			code, got, stderr := h.of(t).view("door", how...)
+			if code != 0 {
+				t.Fatalf("exit %d\n%s", code, stderr)
+			}
+			if name == "file" {
+				says(t, stderr, `confirmed: signed by "Front door"`, "stopped: at", " 0 missing, 0 refused")
+				got = string(readFile(t, how[1]))
+			}
+			if name != "mp4" {
+				sameFrames(t, []byte(got), demoClip)
+			}
+		})
 	}
-	says(t, stderr, `confirmed: signed by "Front door"`, "stopped: at", " 0 missing, 0 refused")
-	got, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sameFrames(t, got, demoClip)
-	code, piped, stderr := h.view("door", "--output", "-") // provisional, as it comes
-	if code != 0 {
-		t.Fatalf("exit %d\n%s", code, stderr)
-	}
-	sameFrames(t, []byte(piped), demoClip)
-	code, piped, stderr = h.view("door", "--output", "-", "--strict")
-	if code != 0 {
-		t.Fatalf("exit %d\n%s", code, stderr)
-	}
-	sameFrames(t, []byte(piped), demoClip)
-	mp4 := filepath.Join(h.dir, "a.mp4")
-	if code, _, stderr := h.view("door", "--output", mp4); code != 0 {
-		t.Fatalf("exit %d\n%s", code, stderr)
-	}
-	h.withoutKeys(t)
+	t.Run("without keys", func(t *testing.T) { t.Parallel(); h.withoutKeys(t) })
 }
 
 func (h *sealedHome) withoutKeys(t *testing.T) {
@@ -117,7 +122,10 @@ func TestReadableMediaOfASealedStreamIsRefused(t *testing.T) {
 	other := filepath.Join(h.dir, "other")
 	serveIn(t, other)
 	mustRun(t, "camera", "--data", other, "--stream", "door", "--input", "demo", "--fast")
-	mustRun(t, "view", "--data", other, "--stream", "door", "--from", "earliest", "--until-idle", idle, "--output", filepath.Join(h.dir, "control.mkv"))
+	t.Run("control", func(t *testing.T) {
+		t.Parallel()
+		mustRun(t, "view", "--data", other, "--stream", "door", "--from", "earliest", "--until-idle", idle, "--output", filepath.Join(h.dir, "control.mkv"))
+	})
 	out := filepath.Join(h.dir, "b.mkv")
 	code, _, stderr := command(t, "view", "--data", other, "--stream", "door", "--from", "earliest", "--until-idle", idle, "--keys", h.viewerKeys.dir, "--output", out)
 	if code != exitDamaged {
@@ -134,23 +142,29 @@ func TestReadableMediaThatACameraMightHaveSealedIsTold(t *testing.T) {
 	t.Parallel()
 	h := newSealedHome(t) // its camera may send to all streams
 	mustRun(t, "camera", "--data", h.data, "--stream", "door", "--input", "demo", "--fast")
-	code, _, stderr := h.view("door", "--output", filepath.Join(h.dir, "a.mkv"))
+	t.Run("who has no household is told nothing, for there is nothing to tell", func(t *testing.T) {
+		t.Parallel()
+		code, _, stderr := command(t, "view", "--data", h.data, "--stream", "door", "--from", "earliest", "--until-idle", idle, "--output", filepath.Join(h.dir, "c.mkv"))
+		if code != 0 || strings.Contains(stderr, "not end-to-end encrypted") {
+			t.Errorf("exit %d\n%s", code, stderr)
+		}
+	})
+	t.Run("who has one is told", func(t *testing.T) { t.Parallel(); h.tellsThatItIsReadable(t) })
+}
+
+func (h *sealedHome) tellsThatItIsReadable(t *testing.T) {
+	code, _, stderr := h.of(t).view("door", "--output", filepath.Join(h.dir, "a.mkv"))
 	if code != 0 {
 		t.Fatalf("exit %d\n%s", code, stderr)
 	}
 	says(t, stderr, `"door" is not end-to-end encrypted: whoever runs the server can see it and change it. If it is of Front door, it is not what that sends`)
-	code, _, stderr = h.view("door", "--strict", "--output", filepath.Join(h.dir, "b.mkv"))
+	code, _, stderr = h.of(t).view("door", "--strict", "--output", filepath.Join(h.dir, "b.mkv"))
 	if code != exitDamaged {
 		t.Errorf("exit %d", code)
 	}
 	says(t, stderr, "plaintext refused", "ERR_DOWNGRADE")
 	if _, err := os.Stat(filepath.Join(h.dir, "b.mkv")); err == nil {
 		t.Error("it was written")
-	}
-	// Who has no household is told nothing, for there is nothing to tell.
-	code, _, stderr = command(t, "view", "--data", h.data, "--stream", "door", "--from", "earliest", "--until-idle", idle, "--output", filepath.Join(h.dir, "c.mkv"))
-	if code != 0 || strings.Contains(stderr, "not end-to-end encrypted") {
-		t.Errorf("exit %d\n%s", code, stderr)
 	}
 }
 
