@@ -90,7 +90,7 @@ func TestSealedCameraThenViewGivesTheFramesBackConfirmed(t *testing.T) {
 			}
 		})
 	}
-	t.Run("without keys", func(t *testing.T) { t.Parallel(); h.withoutKeys(t) })
+	t.Run("without keys", h.withoutKeys)
 }
 
 func (h *sealedHome) withoutKeys(t *testing.T) {
