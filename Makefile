@@ -8,7 +8,7 @@ PGO   := cmd/obscura/server.pgo
 # Tests that need these tools are skipped by `go test ./...` where they are missing, and fail here.
 NEEDS := ffmpeg,aws,openssl
 
-.PHONY: help build demo test race lint generate check-generated bench profile fuzz clean tools
+.PHONY: help build demo test race proofs lint generate check-generated bench profile fuzz clean tools
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -24,6 +24,9 @@ test: tools ## run every test, those with real clients too
 
 race: ## run the tests under the race detector
 	$(GO) test -race -timeout 30m ./...
+
+proofs: ## have the models of end-to-end encryption proved; needs proverif
+	OBSCURA_TEST_REQUIRE=proverif $(GO) test -count=1 -v ./test/proofs
 
 lint: ## gofumpt, vet, staticcheck, and govulncheck where its database is reached
 	@fmt=$$($(GO) tool gofumpt -l . ); if [ -n "$$fmt" ]; then echo "not gofumpt'ed:"; echo "$$fmt"; exit 1; fi

@@ -417,3 +417,49 @@ func copyFolder(t *testing.T, from, to string) {
 		t.Fatal(err)
 	}
 }
+
+// withholding is a mailbox that keeps the next roster to itself, and says that it could not.
+type withholding struct {
+	Mailbox
+	kept []byte
+}
+
+func (w *withholding) Put(ctx context.Context, key string, body []byte, keep time.Duration) error {
+	if w.kept == nil && strings.HasPrefix(key, prefixRoster) {
+		w.kept = slices.Clone(body)
+		return errors.New("out of order")
+	}
+	return w.Mailbox.Put(ctx, key, body, keep)
+}
+
+// TestRosterThatTheServerKeptBackIsNoticedInTheReceipt: one owner is enough for two rosters of one version, if the server has her believe
+// that the first was not posted. That is not prevented (docs/formats/e2ee.md §11); whoever has the second is told by the camera's
+// statement that it has another.
+func TestRosterThatTheServerKeptBackIsNoticedInTheReceipt(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	camera := h.camera()
+	h.viewer("Ben's phone")
+	h.ok(camera.Sync(h.ctx, h.box))
+	v := h.owner.Trust().Pin().Version
+
+	box := &withholding{Mailbox: h.box}
+	if err := h.owner.Change(h.ctx, box, func(*e2ee.Roster) error { return nil }); err == nil || h.owner.Trust().Pin().Version != v {
+		t.Fatal("the roster was posted", err)
+	}
+	h.remove("Ben's phone")
+	lie := &liar{Mailbox: h.box, get: func(key string, b []byte, err error) ([]byte, error) {
+		if isRoster(key, v+1) {
+			return box.kept, nil
+		}
+		return b, err
+	}}
+	h.ok(camera.Sync(h.ctx, lie))
+	if a, b := camera.Trust().Pin(), h.owner.Trust().Pin(); a.Version != b.Version || a.Hash == b.Hash {
+		t.Fatal("there is no fork")
+	}
+	f := h.seal(h.sealer(camera, "yard"), "from the other side")
+	if _, _, err := read(h.opener(h.owner, "yard"), f); codeOf(err) != e2ee.ErrRosterFork {
+		t.Errorf("the owner is not told: %v", err)
+	}
+}
