@@ -43,7 +43,8 @@ const (
 )
 
 // Change signs the roster that follows, posts it and takes it. edit is given a copy of the one in force to change, more than
-// once when another owner was faster. The mailbox orders owners who sign at the same time: whoever posts first.
+// once when another owner was faster. The mailbox orders owners who sign at the same time: whoever posts first. A roster that could
+// not be posted is posted by the next Sync, and no other one of its version is signed before.
 //
 // Errors: ErrNotOwner; edit's; those of e2ee.SignRoster; ErrProposed when more owners must sign, see Cosign; those of Sync.
 func (d *Device) Change(ctx context.Context, box Mailbox, edit func(*e2ee.Roster) error) error {
@@ -114,10 +115,18 @@ func (d *Device) publish(ctx context.Context, box Mailbox, signed []byte) error 
 	if err != nil {
 		return err
 	}
-	if err := box.Put(ctx, rosterKey(r.Version), signed, 0); err != nil {
-		return fmt.Errorf("household: post roster %d: %w", r.Version, err)
+	if err := d.keepUnposted(signed); err != nil {
+		return err
 	}
-	return d.takeRoster(r.Version, signed)
+	return d.postRoster(ctx, box, r.Version, signed)
+}
+
+// postRoster posts a roster that is kept, and takes it.
+func (d *Device) postRoster(ctx context.Context, box Mailbox, version uint32, signed []byte) error {
+	if err := box.Put(ctx, rosterKey(version), signed, 0); err != nil {
+		return fmt.Errorf("household: post roster %d: %w", version, err)
+	}
+	return d.takeRoster(version, signed)
 }
 
 // proposalKeep is how long a proposal waits for signatures.

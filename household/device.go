@@ -61,6 +61,7 @@ type Device struct {
 	keys     []*e2ee.KEMKey // newest first
 	trust    *e2ee.Trust    // nil before a roster is pinned
 	onDisk   []byte         // the stored Trust, as this process last read or wrote it
+	posted   uint32         // see Posted
 }
 
 // state is what the folder says of its device. It is sealed like everything else there.

@@ -23,6 +23,13 @@ func (d *Device) RotateOwner(ctx context.Context, box Mailbox) error {
 	if !d.isOwner() {
 		return ErrNotOwner
 	}
+	old := d.Identity(e2ee.RoleOwner).Fingerprint()
+	if err := d.Sync(ctx, box); err != nil {
+		return err
+	}
+	if d.Identity(e2ee.RoleOwner).Fingerprint() != old {
+		return nil // by a roster that was signed before
+	}
 	var next *e2ee.Identity
 	err := d.change(func() error {
 		seed, err := d.store.LoadOrCreate(valueNextOwner)
@@ -34,7 +41,6 @@ func (d *Device) RotateOwner(ctx context.Context, box Mailbox) error {
 	if err != nil {
 		return err
 	}
-	old := d.Identity(e2ee.RoleOwner).Fingerprint()
 	err = d.changeAs(ctx, box, func(r *e2ee.Roster) error {
 		m, ok := MemberOf(r, old)
 		if !ok {

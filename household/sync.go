@@ -46,7 +46,7 @@ func (d *Device) post(ctx context.Context, box Mailbox) error {
 		errs = append(errs, d.postCertificate(ctx, box))
 	}
 	if d.isOwner() {
-		errs = append(errs, d.repost(ctx, box))
+		errs = append(errs, d.postUnposted(ctx, box), d.repost(ctx, box))
 	}
 	return errors.Join(errs...)
 }

@@ -107,6 +107,9 @@ func (m *member) sync(ctx context.Context, t *terminal) error {
 		t.note("%s %s", t.yellow("warning:"), strings.ReplaceAll(err.Error(), "\n", "; "))
 		return nil
 	}
+	if v := m.Posted(); v > 0 {
+		t.note("roster v%d, which this device had signed and could not post, is posted now; obscura roster show says what it has", v)
+	}
 	if err == nil {
 		m.warnOfExpiry(t, time.Now())
 	}

@@ -154,10 +154,10 @@ func view(ctx context.Context, t *terminal, o *viewOptions) error {
 	}
 	if o.output == "-" {
 		out, err := o.read(ctx, t, conn, newFootage(t.out, o.format), o.live)
-		if err == nil {
-			err = out.end
+		if out.sink.tally().fragments == 0 {
+			return errors.Join(err, out.end, o.nothing(err, out.end))
 		}
-		return err
+		return cmp.Or(err, out.end)
 	}
 	return o.toFile(ctx, t, conn, o.live)
 }

@@ -15,20 +15,25 @@ import (
 	"github.com/obscura-video/obscura/household"
 )
 
-// refused acts on a fragment that is not shown. Tampering, and that this device is not on the roster, end the view.
-func (v *sealedView) refused(s *consumer.Sealed) error {
+// refused acts on a fragment that is not shown. Tampering ends the view, and that this device is not on the roster, with an error.
+// done says that nothing is missing: the fragment is of a time that was not asked for. That is the server's word, and no more than its
+// silence would be.
+func (v *sealedView) refused(s *consumer.Sealed) (done bool, err error) {
 	e := s.Err
 	v.out.cut()
 	if e.Code == e2ee.ErrOrder && !v.connected && v.viewed(e) {
 		// A live view may begin with the fragment that the one before has ended with. Nothing of it was shown.
 		v.open.Resume()
-		return nil
+		return false, nil
+	}
+	if !e.Code.Tampered() && !v.o.deadline.IsZero() && !s.Said.Producer.Before(v.o.deadline) {
+		return true, nil
 	}
 	v.state.count(0, 1)
 	v.out.gap()
 	if e.Code.Tampered() {
 		v.state.say("tampered")
-		return v.tampered(s)
+		return false, v.tampered(s)
 	}
 	if e.Code == e2ee.ErrNoWrap {
 		e = v.askAgain(e)
@@ -36,13 +41,13 @@ func (v *sealedView) refused(s *consumer.Sealed) error {
 	v.last = e
 	switch e.Code {
 	case e2ee.ErrNotAdmitted, e2ee.ErrRevoked:
-		return v.noKey(e)
+		return false, v.noKey(e)
 	}
 	if !v.said[e.Code] {
 		v.said[e.Code] = true
 		v.t.note("%s", v.whyNot(e))
 	}
-	return nil
+	return false, nil
 }
 
 // doubt tells of readable media that a camera of the household could have sealed, though none was ever seen to: whoever runs the

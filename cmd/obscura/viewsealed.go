@@ -158,7 +158,7 @@ func (v *sealedView) step(s *consumer.Sealed) (done bool, err error) {
 	case consumer.Confirmed:
 		return v.confirmed(s)
 	case consumer.Refused:
-		return false, v.refused(s)
+		return v.refused(s)
 	}
 	v.out.cut()
 	return false, nil

@@ -128,6 +128,7 @@ func TestSealedView(t *testing.T) {
 	t.Run("writes a fragment once that was cut short", func(t *testing.T) { h.writesOnce(t, whole) })
 	t.Run("keeps what it confirmed", h.keepsWhatItConfirmed)
 	t.Run("is no alarm when it is started again", func(t *testing.T) { h.startsAgain(t, whole) })
+	t.Run("does not mind what it cannot open after its end", func(t *testing.T) { h.endsBeforeWhatItCannotOpen(t) })
 	t.Run("tells who is not on the roster", h.tellsWhoIsNotOnTheRoster)
 }
 
@@ -228,6 +229,32 @@ func (h *sealedHome) startsAgain(t *testing.T, whole []*consumer.Fragment) {
 	got := h.serve(&viewOptions{from: "now", output: "-", format: formatMKV}, whole[2:])
 	if got.err != nil || got.out.tally().fragments != 0 {
 		t.Errorf("%d fragments, %v\n%s", got.out.tally().fragments, got.err, got.stderr)
+	}
+}
+
+// endsBeforeWhatItCannotOpen: a minute that was shared may end where the roster changes, and what comes next is sealed for others.
+func (h *sealedHome) endsBeforeWhatItCannotOpen(t *testing.T) {
+	end := time.Now()
+	for _, c := range []struct {
+		what string
+		code e2ee.Code
+		said time.Time
+		done bool
+		exit int
+	}{
+		{"after the end", e2ee.ErrRevoked, end, true, exitDone},
+		{"after the end", e2ee.ErrNoWrap, end.Add(time.Second), true, exitDone},
+		{"before the end", e2ee.ErrRevoked, end.Add(-time.Second), false, exitNoKey},
+		{"said to be after the end, but changed", e2ee.ErrFrame, end, false, exitDamaged},
+	} {
+		v := &sealedView{
+			o: &viewOptions{stream: "door", deadline: end}, t: newTerminal(os.Stdin, os.Stdout, os.Stderr), m: &member{h.viewer, h.conn, h.box},
+			out: &viewed{sink: newFootage(new(bytes.Buffer), formatMKV)}, state: newTrustState(), said: map[e2ee.Code]bool{},
+		}
+		done, err := v.step(&consumer.Sealed{Kind: consumer.Refused, Err: &e2ee.Error{Code: c.code}, Said: consumer.Said{Producer: c.said}})
+		if done != c.done || exitOf(err) != c.exit {
+			t.Errorf("%s (%s): done %v, exit %d: %v", c.what, c.code, done, exitOf(err), err)
+		}
 	}
 }
 
