@@ -68,6 +68,7 @@ func (lasting) GetMedia(ctx context.Context, _ *kinesisvideomedia.GetMediaInput)
 }
 
 func TestStreamOutlivesTheServersTimeouts(t *testing.T) {
+	t.Parallel()
 	for _, h2 := range []bool{false, true} {
 		server := impatient(t, kinesisvideomedia.New(lasting{}), h2, short)
 		resp, err := server.Client().Post(server.URL+"/getMedia", "application/json", strings.NewReader(`{"StreamName":"cam","StartSelector":{"StartSelectorType":"NOW"}}`))
@@ -83,6 +84,7 @@ func TestStreamOutlivesTheServersTimeouts(t *testing.T) {
 
 // TestDeadlineEndsAWriteThatWaits for a client that takes nothing any more.
 func TestDeadlineEndsAWriteThatWaits(t *testing.T) {
+	t.Parallel()
 	for _, h2 := range []bool{false, true} {
 		ended := make(chan error, 1)
 		server := impatient(t, kinesisvideomedia.New(media{stream: func(w protocol.StreamWriter) error {
@@ -112,6 +114,7 @@ func TestDeadlineEndsAWriteThatWaits(t *testing.T) {
 
 // TestHalfARequestKeepsNoConnection: who announces a body and does not send it is answered that it is missing, and cut.
 func TestHalfARequestKeepsNoConnection(t *testing.T) {
+	t.Parallel()
 	server := impatient(t, kms.New(keys{}), false, time.Minute)
 	conn, err := tls.Dial("tcp", server.Listener.Addr().String(), &tls.Config{InsecureSkipVerify: true})
 	if err != nil {
