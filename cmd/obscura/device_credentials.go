@@ -50,7 +50,7 @@ func deviceConnection(dir string, log *slog.Logger) (*deviceTarget, error) {
 	}
 	c := &deviceCredentials{folder: d, now: time.Now, log: log}
 	return &deviceTarget{d.endpoint.ThingName, &connection{
-		endpoint: d.endpoint.APIEndpoint, region: d.endpoint.Region, roots: d.roots, credentials: c.get,
+		endpoint: d.endpoint.APIEndpoint, region: d.endpoint.Region, roots: d.roots, credentials: c.get, device: true,
 	}}, nil
 }
 
@@ -107,13 +107,18 @@ func (d *deviceFolder) assume(ctx context.Context) (*providedCredentials, error)
 	return out, d.do(d.http(), r, out)
 }
 
+// What to say when the server does not take a device's certificate, or the credentials obtained by it, any more.
+const (
+	deviceRefused     = "its certificate was revoked or has expired, or it may not use its role"
+	deviceRefusedNext = "on the server:  obscura device list"
+)
+
 func explainDeviceCall(d *deviceFolder, what string, err error) error {
 	p := &problem{What: fmt.Sprintf("%s %q", what, d.endpoint.ThingName), Why: err.Error(), Exit: exitUnreachable, Err: err}
 	if e, ok := errors.AsType[*protocol.ResponseError](err); ok {
 		p.Why, p.Code, p.RequestID, p.Exit = e.Message, e.Code, e.RequestID, exitFailed
 		if e.Status == http.StatusForbidden {
-			p.Why = "its certificate was revoked or has expired, or it may not use its role"
-			p.Next = "on the server:  obscura device list"
+			p.Why, p.Next = deviceRefused, deviceRefusedNext
 			p.Exit = exitRefused
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/obscura-video/obscura/internal/server"
+	"github.com/obscura-video/obscura/producer"
 )
 
 // serveDevices runs a server until the test ends and returns its data directory and device endpoint.
@@ -285,5 +286,14 @@ func TestCameraSendsAsADevice(t *testing.T) {
 	obscura(t, "", "device", "revoke", "door", "--data", data)
 	if code, _, stderr := command(t, "camera", "--device", dir, "--input", "demo", "--fast"); code != exitRefused || !strings.Contains(stderr, "revoked") {
 		t.Errorf("after its revocation: exit %d\n%s", code, stderr)
+	}
+	// One that streams has credentials still, which the server refuses.
+	to, err := deviceConnection(dir, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := to.conn.explain("cannot stream", "door", &producer.ResponseError{Code: "UnrecognizedClientException", Message: "The security token included in the request is invalid."})
+	if p, ok := told.(*problem); !ok || p.Exit != exitRefused || !strings.Contains(p.Why, "revoked") {
+		t.Errorf("while it streams: %v", told)
 	}
 }

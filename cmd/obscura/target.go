@@ -43,6 +43,7 @@ type connection struct {
 	data             string // absolute; empty for a server elsewhere
 	roots            *x509.CertPool
 	credentials      func(context.Context) (sigv4.Credentials, error)
+	device           bool // they are those of an enrolled device
 }
 
 // identity names the service in a way that survives its restart.
@@ -237,6 +238,9 @@ func (c *connection) explainCode(p *problem, stream string) {
 	case "InvalidSignatureException", "SignatureDoesNotMatch", "UnrecognizedClientException", "InvalidClientTokenId", "IncompleteSignature":
 		p.Exit = exitRefused
 		p.Next = "use the credentials of this server: eval \"$(obscura env --data DIR)\""
+		if c.device {
+			p.Why, p.Next = deviceRefused, deviceRefusedNext
+		}
 	case "ResourceInUseException":
 		p.Exit = exitConflict
 	}
