@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package crash
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/obscura-video/obscura/test/rig"
+)
+
+// TestHalfARequestKeepsItsConnectionForAMinute on every listener that strangers reach, and no longer: nobody needs a
+// key to send one.
+func TestHalfARequestKeepsItsConnectionForAMinute(t *testing.T) {
+	if !rig.Full() {
+		t.Skip("it waits for a minute")
+	}
+	t.Parallel()
+	p := rig.StartProcess(t, filepath.Join(t.TempDir(), "data"), "--free-space", "-1")
+	cut := make(chan error)
+	listeners := []string{p.API, p.Media, p.Device}
+	for _, to := range listeners {
+		go func() { cut <- halfARequest(p, to) }()
+	}
+	for range listeners {
+		if err := <-cut; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// halfARequest sends one, and returns when the server has ended the connection.
+func halfARequest(p *rig.Process, to string) error {
+	config := p.HTTP.Transport.(*http.Transport).TLSClientConfig.Clone()
+	config.NextProtos = []string{"http/1.1"}
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(to, "https://"), config)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, err = io.WriteString(conn, "POST /enrolment HTTP/1.1\r\nHost: obscura\r\nX-Amz-Target: TrentService.CreateKey\r\nContent-Length: 1000\r\n\r\n{")
+	if err == nil {
+		err = conn.SetReadDeadline(time.Now().Add(90 * time.Second)) // the server has 60
+	}
+	if err != nil {
+		return err
+	}
+	if _, err = io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+		return errors.New(to + ": the connection is there still")
+	}
+	return nil
+}
