@@ -24,7 +24,7 @@ const (
 // one in force, then the newest certificate of each viewer. What is taken is durable when Sync
 // returns.
 //
-// Errors: ErrNotPaired; *Failure with RosterRefused when what the mailbox has does not follow; the mailbox's. The device
+// Errors: ErrNotPaired; *Failure with RosterRefused when what the mailbox has does not follow; ErrUnposted; the mailbox's. The device
 // stands where it stood, or further; a bad certificate does not keep the good ones away.
 func (d *Device) Sync(ctx context.Context, box Mailbox) error {
 	if d.Trust() == nil {

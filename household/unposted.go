@@ -11,6 +11,9 @@ import (
 	"github.com/obscura-video/obscura/e2ee"
 )
 
+// ErrUnposted says that a roster which this device has signed cannot be posted still. Everything else is in step.
+var ErrUnposted = errors.New("household: a roster that was signed here could not be posted")
+
 // valueUnposted is the last roster that this device was about to post. It says nothing once its version is in force.
 //
 // A server may keep a roster and say that it could not. Were another one signed for that version then, both would be good, and
@@ -55,7 +58,7 @@ func sameRoster(a, b []byte) bool {
 }
 
 // postUnposted posts what was signed and could not be posted, and takes it; or another owner's of that version, who was faster.
-// Errors: *Failure with RosterRefused when the mailbox says that it has such a one and does not give it; the mailbox's.
+// Errors: *Failure with RosterRefused when the mailbox says that it has such a one and does not give it; ErrUnposted, with the mailbox's.
 func (d *Device) postUnposted(ctx context.Context, box Mailbox) error {
 	var signed []byte
 	err := d.change(func() (err error) {
@@ -74,7 +77,7 @@ func (d *Device) postUnposted(ctx context.Context, box Mailbox) error {
 		return d.takeOther(ctx, box, r.Version)
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrUnposted, err)
 	}
 	return d.change(func() error {
 		d.posted = r.Version

@@ -50,6 +50,9 @@ func TestOneRosterOfAVersionIsSigned(t *testing.T) {
 			}
 			h.owner = h.open(h.owner)
 		}
+		if err := h.owner.Sync(h.ctx, box); says != ErrObjectExists && !errors.Is(err, ErrUnposted) {
+			t.Errorf("%v: Sync says %v", says, err)
+		}
 		if len(box.kept) != 1 {
 			t.Errorf("%v: the server has %d rosters of version %d", says, len(box.kept), v+1)
 		}

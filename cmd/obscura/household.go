@@ -101,6 +101,10 @@ func (h *householdFlags) inStep(ctx context.Context, t *terminal) (*member, erro
 func (m *member) sync(ctx context.Context, t *terminal) error {
 	before := m.Trust()
 	err := m.Sync(ctx, m.box)
+	if errors.Is(err, household.ErrUnposted) { // whoever only looks may go on; a change says so again
+		t.note("%s %s", t.yellow("warning:"), strings.ReplaceAll(err.Error(), "\n", "; "))
+		return nil
+	}
 	var refused *household.Failure
 	var code e2ee.Code
 	if err != nil && before != nil && !errors.As(err, &refused) && errors.As(err, &code) {

@@ -89,7 +89,7 @@ func rosterCosign(ctx context.Context, t *terminal, h *householdFlags, yes bool)
 		if err != nil {
 			return err
 		}
-		t.note("Roster v%d, signed by %s, would:\n%s", r.Version, joinNames(p.By), strings.Join(differences(now, r), "\n"))
+		t.note("Roster v%d, signed by %s, would:\n%s", r.Version, joinNames(p.By, " and "), strings.Join(differences(now, r), "\n"))
 		if !yes {
 			if !t.canAsk() {
 				return usageError{errors.New("there is no terminal to ask on: give --yes")}
@@ -111,12 +111,12 @@ func rosterCosign(ctx context.Context, t *terminal, h *householdFlags, yes bool)
 	return nil
 }
 
-func joinNames(members []e2ee.Member) string {
+func joinNames(members []e2ee.Member, between string) string {
 	names := make([]string, len(members))
 	for i := range members {
 		names[i] = members[i].Name
 	}
-	return strings.Join(names, " and ")
+	return strings.Join(names, between)
 }
 
 // differences says in lines what a roster changes.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/obscura-video/obscura/consumer"
@@ -60,12 +59,8 @@ func (o *viewOptions) doubt(t *terminal, m *member) error {
 	if len(cameras) == 0 {
 		return nil
 	}
-	names := make([]string, len(cameras))
-	for i, c := range cameras {
-		names[i] = c.Name
-	}
 	why := fmt.Sprintf("%q is not end-to-end encrypted: whoever runs the server can see it and change it. If it is of %s, it is not what that sends",
-		o.stream, strings.Join(names, " or "))
+		o.stream, joinNames(cameras, " or "))
 	if !o.strict {
 		t.note("%s %s", t.yellow("warning:"), why)
 		return nil

@@ -36,17 +36,24 @@ func TestHalfARequestKeepsItsConnectionForAMinute(t *testing.T) {
 	}
 }
 
-// halfARequest sends one, and returns when the server has ended the connection.
-func halfARequest(p *rig.Process, to string) error {
+// half is a request of which the body does not come. Any listener reads on.
+const half = "POST /enrolment HTTP/1.1\r\nHost: obscura\r\nX-Amz-Target: TrentService.CreateKey\r\nContent-Length: 1000\r\n\r\n" + `{"Description":`
+
+// dial connects to a listener for HTTP/1.1.
+func dial(p *rig.Process, to string) (*tls.Conn, error) {
 	config := p.HTTP.Transport.(*http.Transport).TLSClientConfig.Clone()
 	config.NextProtos = []string{"http/1.1"}
-	conn, err := tls.Dial("tcp", strings.TrimPrefix(to, "https://"), config)
+	return tls.Dial("tcp", strings.TrimPrefix(to, "https://"), config)
+}
+
+// halfARequest sends one, and returns when the server has ended the connection.
+func halfARequest(p *rig.Process, to string) error {
+	conn, err := dial(p, to)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	_, err = io.WriteString(conn, "POST /enrolment HTTP/1.1\r\nHost: obscura\r\nX-Amz-Target: TrentService.CreateKey\r\nContent-Length: 1000\r\n\r\n{")
-	if err == nil {
+	if _, err = io.WriteString(conn, half); err == nil {
 		err = conn.SetReadDeadline(time.Now().Add(90 * time.Second)) // the server has 60
 	}
 	if err != nil {

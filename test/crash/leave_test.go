@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"flag"
@@ -14,7 +13,6 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -295,17 +293,14 @@ func (l *leavers) cancel(ctx context.Context) {
 
 // half sends half a request, to one listener or another, and waits.
 func (l *leavers) half(ctx context.Context) {
-	config := l.p.HTTP.Transport.(*http.Transport).TLSClientConfig.Clone()
-	config.NextProtos = []string{"http/1.1"}
 	to := []string{l.p.API, l.p.Media, l.p.Device}[l.dice.IntN(3)]
-	conn, err := tls.Dial("tcp", strings.TrimPrefix(to, "https://"), config)
+	conn, err := dial(l.p, to)
 	if err != nil {
 		l.report("%s: %v", to, err)
 		return
 	}
 	defer conn.Close()
-	text := "POST /enrolment HTTP/1.1\r\nHost: obscura\r\nX-Amz-Target: TrentService.CreateKey\r\nContent-Length: 1000\r\n\r\n" + `{"Description":`
-	if _, err := io.WriteString(conn, text[:1+l.dice.IntN(len(text))]); err != nil {
+	if _, err := io.WriteString(conn, half[:1+l.dice.IntN(len(half))]); err != nil {
 		l.report("%s: %v", to, err)
 	}
 	<-ctx.Done()
