@@ -91,7 +91,7 @@ func (a *Admitter) Handle(m []byte) ([]byte, error) {
 
 func (a *Admitter) takeRequest(m []byte) error {
 	q, ok := parseRequest(append([]byte(nil), m...))
-	if !ok || (q.role != RoleProducer && q.role != RoleConsumer) || len(q.name) > 64 {
+	if !ok || (q.role != RoleProducer && q.role != RoleConsumer) || !ValidName(q.name) {
 		return refuse(ErrPairing, "request")
 	}
 	t2 := transcript(a.start, a.offer.body(), q.body())

@@ -39,7 +39,7 @@ type Joiner struct {
 // Errors: ErrMisuse when the configuration is incomplete.
 func NewJoiner(cfg JoinerConfig) (*Joiner, error) {
 	id := cfg.Identity
-	if id == nil || id.role == RoleOwner || len(cfg.Name) > 64 || len(cfg.Endpoint) > 255 || cfg.Save == nil {
+	if id == nil || id.role == RoleOwner || !ValidName(cfg.Name) || len(cfg.Endpoint) > 255 || cfg.Save == nil {
 		return nil, refuse(ErrMisuse, "joiner: identity, name, endpoint or save")
 	}
 	if (id.role == RoleConsumer) != (len(cfg.Certificate) == certificateBytes) {

@@ -142,6 +142,24 @@ func TestServerBetweenByDigits(t *testing.T) {
 	}
 }
 
+// TestNameThatATerminalWouldActUponIsRefused: the owner is shown the name that a device asks to have, before it is trusted.
+func TestNameThatATerminalWouldActUponIsRefused(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		want Code
+	}{{"Ben's phone", 0}, {"Küche – oben", 0}, {"Ben\x1b[2J", ErrPairing}, {"Ben\nCodes match.", ErrPairing}, {"Ben\u009b2J", ErrPairing}} {
+		p := newPair(t, RoleProducer)
+		p.j.request.name = c.name // of a device that does not look at it itself
+		offer, err := p.a.Handle(p.j.Commit())
+		p.ok(err)
+		request, err := p.j.Handle(offer)
+		p.ok(err)
+		if _, err := p.a.Handle(request); codeOf(err) != c.want {
+			t.Errorf("%q: %v", c.name, err)
+		}
+	}
+}
+
 // TestCommitmentBindsTheDevice: who sees the offer before choosing its keys could search for digits that match.
 func TestCommitmentBindsTheDevice(t *testing.T) {
 	p := newPair(t, RoleProducer)

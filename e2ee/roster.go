@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"maps"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -141,11 +143,17 @@ func (r Role) keyBytes() int {
 	}
 }
 
+// ValidName reports whether a member can have a name: UTF-8, at most 64 bytes, without control characters, which a terminal
+// would act upon. docs/formats/e2ee.md §2.
+func ValidName(s string) bool {
+	return len(s) <= 64 && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+}
+
 // check holds what every roster must, whoever signed it.
 func (r *Roster) check() error {
 	count, seen := map[Role]int{}, map[string]bool{}
 	for _, m := range r.Members {
-		if len(m.Key) != m.Role.keyBytes() || len(m.Name) > 64 || !utf8.ValidString(m.Name) || len(m.Streams) > maxScope {
+		if len(m.Key) != m.Role.keyBytes() || !ValidName(m.Name) || len(m.Streams) > maxScope {
 			return refuse(ErrFormat, "roster: member %.64q", m.Name)
 		}
 		if seen[string(m.Key)] {

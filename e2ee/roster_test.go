@@ -147,6 +147,7 @@ func TestRosterKeepsItsOwnRules(t *testing.T) {
 		"generation of a second":  func(r *Roster) { r.GenerationLife = time.Second },
 		"generation of two weeks": func(r *Roster) { r.GenerationLife = 14 * 24 * time.Hour },
 		"name that is no text":    func(r *Roster) { r.Members[0].Name = "\xff" },
+		"name for a terminal":     func(r *Roster) { r.Members[0].Name = "Ben\x1b[2J" },
 	} {
 		r := *base
 		r.Members = append([]Member(nil), base.Members...)

@@ -65,7 +65,7 @@ func ParseRequest(b []byte) (Request, e2ee.Member, error) {
 	switch {
 	case m.Role == 0:
 		return q, m, badRequest(fmt.Sprintf("role %.20q", q.Role))
-	case len(m.Key) != want || len(m.Name) > 64:
+	case len(m.Key) != want || !e2ee.ValidName(m.Name):
 		return q, m, badRequest("its key or its name")
 	}
 	return q, m, nil
